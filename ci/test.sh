@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Environment with the test dependencies, then lint, types and all fast tests. Arguments go to pytest.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" test
+cd "$ROOT"
+
+ruff check .
+ruff format --check .
+mypy
+python -m pytest "$@"
