@@ -1,0 +1,126 @@
+"""Command line: `python -m custom_components COMMAND`."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import fire
+
+
+def phantom(
+    output_dir: str,
+    *,
+    training: int = 12,
+    validation: int = 4,
+    unlabeled: int = 0,
+    test: int = 40,
+    seed: int = 0,
+    shift: float = 1.0,
+    training_shift: float = 0.0,
+    grid: str = "small",
+    workers: int | None = None,
+) -> str:
+    """Write a cohort of phantom CTs with organ labels; print the path of its dataset.json.
+
+    Args:
+        output_dir: folder to write to; finished cases of an interrupted run are kept.
+        training: number of labelled training cases.
+        validation: number of labelled validation cases.
+        unlabeled: number of cases without labels.
+        test: number of test cases.
+        seed: decides every case.
+        shift: unlabeled and test cases vary from 0 (like a labelled set) to this (1: a hospital archive).
+        training_shift: the same limit for training and validation cases.
+        grid: small (64 x 64 x 32), paper (168 x 168 x 64) or raw (512 x 512 x N, hospital form).
+        workers: processes; default one for each processor.
+    """
+    from custom_components.data.phantom import write_cohort
+
+    dataset = write_cohort(
+        str(output_dir),
+        training=training,
+        validation=validation,
+        unlabeled=unlabeled,
+        test=test,
+        seed=seed,
+        shift=shift,
+        training_shift=training_shift,
+        grid=grid,
+        workers=workers,
+    )
+    return str(dataset)
+
+
+def rate(segmentations: str, truth: str, output: str, *, noise: float = 0.0, seed: int = 0) -> str:
+    """Code segmentations of phantoms 0, 1 or 2 as a rater would, from their truth; print the shares.
+
+    Args:
+        segmentations: folder that an inference wrote to.
+        truth: folder `truth` of the cohort.
+        output: CSV of codes to write.
+        noise: standard deviation of the rater's error in judging an organ's quality (0 to 1).
+        seed: of that error.
+    """
+    from custom_components.data.simulated_codes import rate_cohort
+
+    counts = rate_cohort(str(segmentations), str(truth), str(output), noise=noise, seed=seed)
+    shares = ", ".join(f"code {code}: {counts[code]} ({counts[code] / counts.total():.0%})" for code in (0, 1, 2))
+    return f"{counts.total()} cases; {shares}; see {output}"
+
+
+def planes(image: str, segmentation: str, output: str, *, label_set: str = "abdomen12") -> str:
+    """Draw the axial, coronal and sagittal plane of a CT with its organs in colour; print the picture's path.
+
+    Args:
+        image: CT in HU.
+        segmentation: label map on the same grid.
+        output: PNG to write.
+        label_set: numbering of the segmentation: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
+    """
+    from custom_components.report.planes import draw_planes
+
+    return str(draw_planes(str(image), str(segmentation), str(output), label_set=label_set))
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"phantom": phantom, "rate": rate, "planes": planes}
+
+
+class _Call:
+    """A command that is parsed and not yet run: fire finds unknown options only after its call."""
+
+    def __init__(self, run: Callable[[], Any]) -> None:
+        self._run = run
+
+    def __dir__(self) -> list[str]:
+        return []
+
+
+def _deferred(command: Callable[..., Any]) -> Callable[..., _Call]:
+    @functools.wraps(command)
+    def parse(*args: Any, **kwargs: Any) -> _Call:
+        return _Call(lambda: command(*args, **kwargs))
+
+    return parse
+
+
+def main() -> None:
+    """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
+    commands = {name: _deferred(command) for name, command in COMMANDS.items()}
+    arguments = sys.argv[1:] or ["--help"]
+    parsed = fire.Fire(commands, arguments, name="python -m custom_components", serialize=lambda _: None)
+    if not isinstance(parsed, _Call):
+        return
+    try:
+        result = parsed._run()
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if result is not None:
+        print(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Cases, datalists and the phantom cohort."""

@@ -1,0 +1,140 @@
+"""Find the CT series in a DICOM folder, and check that their slices form a volume."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import itk
+import numpy as np
+
+DICOM_SUFFIXES = ("", ".dcm", ".dicom", ".ima")
+UNEVEN = 0.1
+"""How far a slice may lie off a regular grid, as part of the distance between slices."""
+TILT = 0.02
+"""How far the slices may shift sideways along the volume, as part of its length (1 degree)."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The files of one CT series, sorted along the slice axis."""
+
+    number: str
+    files: tuple[str, ...]
+
+
+def is_dicom_name(name: str) -> bool:
+    """Whether a file may be DICOM by its name: a usual suffix, none, or a number as in `CT.1.2.840`.
+
+    Example:
+        >>> [is_dicom_name(name) for name in ("IM0001", "a.dcm", "CT.1.2.840", "notes.txt")]
+        [True, True, True, False]
+    """
+    suffix = Path(name).suffix.lower()
+    return suffix in DICOM_SUFFIXES or suffix[1:].isdigit()
+
+
+def has_dicom_magic(path: str | Path) -> bool:
+    """Whether the file starts as DICOM part 10 prescribes: 128 bytes, then `DICM`."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def list_series(folder: str | Path) -> list[Series]:
+    """List the CT series with more than one slice in a folder (not in its subfolders), by series number.
+
+    Localisers, reports, structure sets and other modalities are left out.
+
+    Raises:
+        ValueError: there is no such series; the text says what was found instead.
+    """
+    names = itk.GDCMSeriesFileNames.New()
+    names.SetUseSeriesDetails(True)
+    with _quiet_itk():
+        names.SetDirectory(str(folder))
+        found = [tuple(names.GetFileNames(uid)) for uid in names.GetSeriesUIDs()]
+    series, others = [], []
+    for files in found:
+        tags = _tags(files[0])
+        modality = tags.get("0008|0060", "without modality")
+        localiser = "LOCALIZER" in tags.get("0008|0008", "")
+        if modality != "CT" or localiser or _slices(files, tags) < 2:
+            kind = "localiser" if localiser else modality
+            others.append(f"{kind} ({len(files)} files)")
+        else:
+            series.append(Series(tags.get("0020|0011", "0"), files))
+    if not series:
+        raise ValueError(f"{folder}: found {', '.join(others) or 'no DICOM'}, expected a CT series of several slices")
+    return sorted(series, key=lambda one: (len(one.number), one.number, one.files))
+
+
+def read_series(files: Sequence[str]) -> itk.Image:
+    """Read the slices of one series as a volume.
+
+    Raises:
+        ValueError: the slices are unevenly spaced (missing or double ones) or shifted (tilted gantry).
+    """
+    if len(files) > 1:
+        _check_tilt(files)
+    with _quiet_itk():
+        image = itk.imread(list(files) if len(files) > 1 else files[0])
+    meta = image.GetMetaDataDictionary()
+    key, distance = "ITK_non_uniform_sampling_deviation", float(image.GetSpacing()[2])
+    if meta.HasKey(key) and float(meta[key]) > UNEVEN * distance:
+        raise ValueError(
+            f"slices are unevenly spaced: up to {float(meta[key]):.2f} mm off a grid of {distance:.2f} mm, "
+            "expected no missing and no double slices"
+        )
+    return image
+
+
+def _check_tilt(files: Sequence[str]) -> None:
+    first, last = _tags(files[0]), _tags(files[-1])
+    try:
+        start, end, axes = (
+            np.array([float(part) for part in tags[tag].split("\\")])
+            for tags, tag in ((first, "0020|0032"), (last, "0020|0032"), (first, "0020|0037"))
+        )
+    except (KeyError, ValueError):
+        raise ValueError("slices lack ImagePositionPatient or ImageOrientationPatient") from None
+    way, normal = end - start, np.cross(axes[:3], axes[3:])
+    length = abs(way @ normal)
+    if length == 0:
+        raise ValueError("all slices lie at the same position, expected a volume")
+    aside = np.linalg.norm(way - (way @ normal) * normal)
+    if aside > TILT * length:
+        degrees = np.degrees(np.arctan2(aside, length))
+        raise ValueError(f"slices are tilted by {degrees:.1f} degrees against their axis, expected none (gantry tilt)")
+
+
+def _slices(files: Sequence[str], tags: dict[str, str]) -> int:
+    frames = tags.get("0028|0008", "1")
+    return max(len(files), int(frames) if frames.isdigit() else 1)
+
+
+def _tags(file: str) -> dict[str, str]:
+    """The DICOM header as text by `group|element`; empty if the file holds no image."""
+    reader = itk.GDCMImageIO.New(FileName=file)
+    try:
+        with _quiet_itk():
+            reader.ReadImageInformation()
+    except RuntimeError:
+        return {}
+    meta = reader.GetMetaDataDictionary()
+    return {key: str(meta[key]).strip() for key in meta.GetKeys()}
+
+
+@contextlib.contextmanager
+def _quiet_itk() -> Iterator[None]:
+    """ITK prints warnings with paths to standard error; what matters of them we raise."""
+    shown = itk.Object.GetGlobalWarningDisplay()
+    itk.Object.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        itk.Object.SetGlobalWarningDisplay(shown)

@@ -1,0 +1,101 @@
+"""Read a volume with nibabel or ITK, and say in one line why it cannot be read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.config import PathLike
+from monai.data import ImageReader, ITKReader, NibabelReader
+from monai.utils import ensure_tuple
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from custom_components.data.dicom import list_series, read_series
+from custom_components.transforms.check_volume import check_shape
+
+
+class VolumeReader(ImageReader):
+    """Reader for `LoadImaged`: NIfTI, NRRD, MHA, and DICOM series.
+
+    Takes the path of a file; of a folder that holds the slices of one DICOM series; or the paths of the
+    slices of one series, where a folder holds several. Affines are RAS. Reading happens in `get_data`, so
+    that its error comes out as it is: `LoadImage` would hide that of `read` behind those of other readers.
+
+    Raises:
+        ValueError: (in `get_data`) with the path and the reason, in one line.
+
+    Example::
+
+        LoadImaged("image", reader=VolumeReader)
+    """
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """Accept every name; what cannot be read says so in `get_data`."""
+        return True
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> tuple[str, ...]:
+        """Return the paths."""
+        return tuple(str(path) for path in ensure_tuple(data))
+
+    def get_data(self, img: tuple[str, ...]) -> tuple[np.ndarray, dict]:
+        """Return the voxels `(X, Y, Z)` and the meta data with a RAS affine in mm."""
+        path = Path(img[0])
+        try:
+            if not path.exists():
+                raise ValueError("file not found")
+            if len(img) > 1 or path.is_dir():
+                return _read_dicom(img)
+            return _read_nifti(path) if path.name.lower().endswith((".nii", ".nii.gz")) else _read_itk(path)
+        except (EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: truncated or damaged: {error}") from error
+        except (ImageFileError, HeaderDataError) as error:
+            raise ValueError(f"{path}: no NIfTI image, or truncated: {error}") from error
+        except (ValueError, OSError) as error:
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise ValueError(f"{path}: {reason.removeprefix(f'{path}: ')}") from error
+
+
+class _Float32NibabelReader(NibabelReader):
+    def _get_array_data(self, img: Any, filename: PathLike) -> np.ndarray:
+        # A scale factor in the header would make nibabel build float64 otherwise: twice the memory.
+        return np.asarray(img.dataobj, dtype=np.float32)
+
+
+def _read_nifti(path: Path) -> tuple[np.ndarray, dict]:
+    check_shape(nib.load(path).shape)  # type: ignore[attr-defined]
+    reader = _Float32NibabelReader(squeeze_non_spatial_dims=True)
+    return reader.get_data(reader.read(path))
+
+
+def _read_itk(path: Path) -> tuple[np.ndarray, dict]:
+    reader = ITKReader()
+    try:
+        image = reader.read(path)
+    except RuntimeError as error:
+        # ITK's text goes over several lines, and names a missing file where the data are too short.
+        unknown = "Could not create IO object" in str(error)
+        reason = "no image of a known format" if unknown else "truncated or damaged"
+        raise ValueError(reason) from error
+    return reader.get_data(image)
+
+
+def _read_dicom(paths: tuple[str, ...]) -> tuple[np.ndarray, dict]:
+    files: Sequence[str] = paths
+    if len(paths) == 1:
+        series = list_series(paths[0])
+        if len(series) > 1:
+            numbers = ", ".join(one.number for one in series)
+            raise ValueError(f"{len(series)} CT series (numbers {numbers}), expected one, or the files of one")
+        files = series[0].files
+    try:
+        image = read_series(files)
+    except RuntimeError as error:
+        raise ValueError("a DICOM slice is truncated or damaged") from error
+    voxels, meta = ITKReader().get_data(image)
+    # A file with several frames brings its whole header along, the patient's name too.
+    return voxels, {key: value for key, value in meta.items() if "|" not in str(key)}

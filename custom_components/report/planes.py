@@ -1,0 +1,110 @@
+"""A picture of one case: axial, coronal and sagittal plane with the organs in colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from monai.transforms import Compose, EnsureChannelFirst, LoadImage, Orientation
+
+from custom_components.anatomy import JUDGED_ORGANS, NUM_CLASSES, ORGANS, LabelSet, label_map
+from custom_components.data.readers import VolumeReader
+
+ALPHA = 0.4
+PLANES = ("axial", "coronal", "sagittal")
+
+
+def blend(grey: np.ndarray, label: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
+    """Lay the organs' colours over a grey image.
+
+    Args:
+        grey: (...) in [0, 1].
+        label: (...) 0 to 12.
+        alpha: share of the colour where there is an organ.
+
+    Returns:
+        (..., 3) in [0, 1].
+    """
+    colours = np.zeros((NUM_CLASSES, 3), np.float32)
+    for organ in ORGANS:
+        colours[organ.index] = np.asarray(organ.colour) / 255
+    share = (alpha * (label > 0))[..., None]
+    return (1 - share) * grey[..., None] + share * colours[label]
+
+
+def _centre(label: np.ndarray) -> tuple[int, int, int]:
+    """Voxel in the middle of the judged organs, or of the volume where there are none."""
+    judged = np.isin(label, [organ.index for organ in ORGANS if organ.name in JUDGED_ORGANS])
+    if not judged.any():
+        return label.shape[0] // 2, label.shape[1] // 2, label.shape[2] // 2
+    x, y, z = (round(float(axis.mean())) for axis in np.nonzero(judged))
+    return x, y, z
+
+
+def _plane(volume: np.ndarray, plane: str, centre: tuple[int, int, int]) -> np.ndarray:
+    """Cut an RAS volume; the patient's right is on the viewer's left, anterior or superior is up."""
+    x, y, z = centre
+    cut = {
+        "axial": volume[::-1, ::-1, z],
+        "coronal": volume[::-1, y, ::-1],
+        "sagittal": volume[x, ::-1, ::-1],
+    }[plane]
+    return np.swapaxes(cut, 0, 1)
+
+
+def draw_planes(
+    image: str | Path,
+    segmentation: str | Path,
+    output: str | Path,
+    *,
+    label_set: LabelSet = "abdomen12",
+    hu_window: tuple[float, float] = (-175.0, 275.0),
+) -> Path:
+    """Draw a case through the middle of liver, kidneys and spleen and write the picture.
+
+    Args:
+        image: CT in HU; any format and orientation that MONAI reads.
+        segmentation: label map on the same grid.
+        output: PNG to write.
+        label_set: numbering of the segmentation.
+        hu_window: HU shown as black and white.
+
+    Raises:
+        ValueError: the two have different grids.
+    """
+    load = Compose([LoadImage(VolumeReader, image_only=True), EnsureChannelFirst(), Orientation("RAS", labels=None)])
+    ct, seg = load(str(image)), load(str(segmentation))
+    if ct.shape != seg.shape:
+        raise ValueError(
+            f"{segmentation} has the grid {tuple(seg.shape[1:])}, expected {tuple(ct.shape[1:])} of {image}"
+        )
+    grey = np.clip((ct[0].numpy() - hu_window[0]) / (hu_window[1] - hu_window[0]), 0, 1)
+    label = np.zeros(seg.shape[1:], np.uint8)
+    for source, ours in label_map(label_set).items():
+        label[seg[0].numpy() == source] = ours
+    spacing = ct.pixdim.numpy()
+    aspects = {
+        "axial": spacing[1] / spacing[0],
+        "coronal": spacing[2] / spacing[0],
+        "sagittal": spacing[2] / spacing[1],
+    }
+    centre = _centre(label)
+
+    figure = Figure(figsize=(15, 6.2), layout="constrained", facecolor="black")
+    for axes, plane in zip(figure.subplots(1, 3), PLANES, strict=True):
+        axes.imshow(blend(_plane(grey, plane, centre), _plane(label, plane, centre)), aspect=aspects[plane])
+        axes.set_title(plane, color="white")
+        axes.axis("off")
+    patches = [Patch(color=f"#{bytes(o.colour).hex()}", label=o.name.replace("_", " ")) for o in ORGANS]
+    figure.legend(
+        handles=patches,
+        loc="outside lower center",
+        ncols=6,
+        labelcolor="white",
+        facecolor="black",
+        frameon=False,
+    )
+    figure.savefig(output, dpi=100)
+    return Path(output)
