@@ -1,0 +1,201 @@
+"""The cases of an inference run: from a folder or a list, without those that were finished before."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from custom_components.data.datalist import datalist_entries
+from custom_components.data.dicom import has_dicom_magic, is_dicom_name, list_series
+from custom_components.data.set_aside import ERROR, SKIPPED, SOURCE
+from custom_components.data.writers import CASE_ID, partial_path, segmentation_path
+from custom_components.user_errors import exit_on_user_error
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+ACCEPTED = f"{', '.join(SUFFIXES)} and folders of DICOM slices"
+
+logger = logging.getLogger(__name__)
+
+Case = dict[str, Any]
+"""`case_id`, `image` (path, or paths of the slices of one DICOM series), `source` (its name for people);
+`error` if the case cannot be done, `skipped` if it need not be."""
+
+
+@exit_on_user_error
+def inference_cases(
+    dataset_dir: str | Path | None = None,
+    *,
+    output_dir: str | Path,
+    datalist: str | Path | None = None,
+    section: str = "test",
+    overwrite: bool = False,
+) -> list[Case]:
+    """List what an inference run has to do; for use in configs, where a mistake ends the run with one line.
+
+    Args:
+        dataset_dir: folder to search, see `find_cases`; with a `datalist`, what its relative paths start
+            from if that is not the folder of the list.
+        output_dir: where the segmentations go; made if absent. Inside `dataset_dir` it is not searched.
+        datalist: a list of cases instead of a search, see `read_datalist`.
+        section: the part of a JSON datalist.
+        overwrite: do the cases again that were finished before; without it they get `skipped`.
+
+    Raises:
+        SystemExit: no cases, an unreadable list, or an `output_dir` that cannot be.
+    """
+    if datalist:
+        cases = read_datalist(datalist, section=section, base_dir=dataset_dir)
+    elif dataset_dir:
+        cases = find_cases(dataset_dir, skip_dir=output_dir)
+    else:
+        raise ValueError("neither dataset_dir nor datalist is given, expected one of them")
+    try:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"output_dir is {output_dir}: {error.strerror}") from error
+    for case in cases:
+        output = segmentation_path(output_dir, case[CASE_ID])
+        partial_path(output).unlink(missing_ok=True)
+        if output.is_file() and not overwrite and ERROR not in case:
+            case[SKIPPED] = "finished before"
+    return cases
+
+
+def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -> list[Case]:
+    """Search a folder and its subfolders for volumes.
+
+    Files are NIfTI, NRRD or MHA by their suffix; a folder with DICOM slices (with any suffix or none) gives
+    one case for each CT series of several slices. Hidden files and folders are left out, links to folders
+    are not followed. The case id is the name without suffix, for DICOM that of the folder, with the series
+    number if there are several.
+
+    Args:
+        dataset_dir: the folder.
+        skip_dir: a folder inside it to leave out, because results go there.
+
+    Returns:
+        Cases sorted by id. A case id that several images share is one case with an `error` that names them.
+
+    Raises:
+        ValueError: it is no folder, holds no volume, or is itself `skip_dir`.
+    """
+    root = Path(dataset_dir)
+    if not root.is_dir():
+        raise ValueError(f"dataset_dir is {root}, found {'a file' if root.exists() else 'nothing'}, expected a folder")
+    skip = Path(skip_dir).resolve() if skip_dir else None
+    if skip == root.resolve():
+        raise ValueError(f"output_dir is {skip_dir}, the same as dataset_dir, expected another folder")
+    cases: list[Case] = []
+    ignored = 0
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(
+            name for name in subfolders if name[0] != "." and (skip is None or Path(folder, name).resolve() != skip)
+        )
+        names = sorted(name for name in names if name[0] != ".")
+        images = [name for name in names if name.lower().endswith(SUFFIXES)]
+        cases += [_case(root, Path(folder, name)) for name in images]
+        slices = [name for name in names if name not in images and is_dicom_name(name)]
+        if any(name.lower().endswith(".dcm") or has_dicom_magic(Path(folder, name)) for name in slices):
+            cases += _dicom_cases(root, Path(folder))
+        else:
+            ignored += len(slices)
+        ignored += len(names) - len(images) - len(slices)
+    if not cases:
+        found = f"{ignored} files, none of them a volume" if ignored else "no files"
+        raise ValueError(f"dataset_dir is {root}, found {found}, expected {ACCEPTED}")
+    if ignored:
+        logger.info(f"{root}: {ignored} files that are no volumes by their names are left out")
+    return _one_image_each(cases)
+
+
+def read_datalist(path: str | Path, *, section: str = "test", base_dir: str | Path | None = None) -> list[Case]:
+    """Read a list of cases: Decathlon JSON, or CSV with the column `image` and optionally `case_id`.
+
+    Args:
+        path: the list. In JSON an entry is a path or `{"image": path, "case_id": id}`.
+        section: the part of the JSON, such as `test` or `unlabeled`.
+        base_dir: what relative paths start from; the folder of the list if not given.
+
+    Returns:
+        As `find_cases`. An image that does not exist gives a case with an `error`.
+
+    Raises:
+        ValueError: the list is absent, has another form, or a `case_id` that cannot be a folder's name.
+    """
+    path = Path(path)
+    root = Path(base_dir) if base_dir else path.parent
+    entries = datalist_entries(path, section)
+    cases: list[Case] = []
+    for number, entry in enumerate(entries, start=1):
+        image = entry.get("image")
+        if not isinstance(image, str) or not image:
+            raise ValueError(f"{path}: entry {number} has image {image!r}, expected a path")
+        found = _dicom_cases(root, root / image) if (root / image).is_dir() else [_case(root, root / image)]
+        if entry.get(CASE_ID) not in (None, ""):
+            found = [
+                {**found[0], CASE_ID: _checked_id(str(entry[CASE_ID]), f"{path}: entry {number}")},
+                *found[1:],
+            ]
+        cases += found
+    if not cases:
+        raise ValueError(f"{path}: found no entries, expected at least one")
+    return _one_image_each(cases)
+
+
+def _checked_id(case_id: str, where: str) -> str:
+    if case_id != Path(case_id).name or case_id.startswith("."):
+        raise ValueError(f"{where} has case_id {case_id!r}, expected a name without slashes and leading dot")
+    return case_id
+
+
+def _case(root: Path, path: Path, case_id: str = "") -> Case:
+    if not case_id:
+        suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
+        case_id = path.name.removesuffix(path.name[len(path.name) - len(suffix) :]) or path.name
+    return {CASE_ID: case_id, "image": str(path), SOURCE: _source(root, path)}
+
+
+def _source(root: Path, path: Path) -> str:
+    try:
+        return path.relative_to(root).as_posix() if path != root else path.resolve().name
+    except ValueError:
+        return path.name  # outside of the folder: nothing of where it lies
+
+
+def _dicom_cases(root: Path, folder: Path) -> list[Case]:
+    case_id = folder.resolve().name
+    try:
+        series = list_series(folder)
+    except ValueError as error:
+        case = _case(root, folder, case_id)
+        return [{**case, ERROR: str(error).replace(str(folder), case[SOURCE])}]
+    if len(series) == 1:
+        return [_case(root, folder, case_id)]
+    return [
+        {
+            CASE_ID: f"{case_id}_{one.number}",
+            "image": list(one.files),
+            SOURCE: f"{_source(root, folder)} (series {one.number})",
+        }
+        for one in series
+    ]
+
+
+def _one_image_each(cases: Iterable[Case]) -> list[Case]:
+    """Sort by case id, and set aside those of several images: better no result than another patient's."""
+    by_id: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_id[case[CASE_ID]].append(case)
+    unique = []
+    for case_id, same in sorted(by_id.items()):
+        if len(same) > 1:
+            sources = ", ".join(sorted(case[SOURCE] for case in same))
+            reason = f"case id {case_id!r} belongs to {len(same)} images: {sources}; name them apart in a datalist"
+            unique.append({CASE_ID: case_id, SOURCE: sources, ERROR: reason})
+        else:
+            unique.append(same[0])
+    return unique

@@ -1,0 +1,99 @@
+"""A dataset that sets a bad case aside with a reason instead of ending the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from monai.data import Dataset, MetaTensor
+from monai.utils import ensure_tuple
+
+from custom_components.data.writers import CASE_ID
+
+ERROR = "error"
+"""Key of the reason why a case is set aside."""
+SKIPPED = "skipped"
+"""Key of the reason why a case is not done: it was finished before."""
+SOURCE = "source"
+"""Key of the name of a case's image as a person may read it: relative to the folder or list given."""
+LOAD_SECONDS = "load_seconds"
+
+MAX_LENGTH = 300
+
+
+class SetAsideDataset(Dataset):
+    """Load and preprocess cases; a case that fails becomes `{"case_id": ..., "error": reason}`.
+
+    Items that already carry `error` or `skipped` pass without the transform. A good item gets its case id
+    into the meta data of its images, for `case_output_name`, and the seconds that it took.
+
+    Args:
+        data: items `{"image": path or paths, "case_id": id, ...}` as `inference_cases` gives them.
+        transform: the preprocessing.
+
+    Example:
+        >>> def load(item):
+        ...     raise ValueError(f"{item['image']}: truncated")
+        >>> SetAsideDataset([{"image": "/data/a.nii", "case_id": "a", "source": "a.nii"}], load)[0]
+        {'case_id': 'a', 'error': 'a.nii: truncated'}
+    """
+
+    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable | None = None) -> None:
+        super().__init__(data, transform)
+
+    def _transform(self, index: int) -> dict[str, Any]:
+        item = self.data[index]
+        for key in (ERROR, SKIPPED):
+            if key in item:
+                return {CASE_ID: item[CASE_ID], key: item[key]}
+        start = time.perf_counter()
+        try:
+            loaded = super()._transform(index)
+        except Exception as error:
+            return {CASE_ID: item[CASE_ID], ERROR: one_line_reason(error, item)}
+        for value in loaded.values():
+            if isinstance(value, MetaTensor):
+                value.meta[CASE_ID] = item[CASE_ID]
+        return {**loaded, LOAD_SECONDS: time.perf_counter() - start}
+
+
+def one_line_reason(error: BaseException, item: dict[str, Any] | None = None) -> str:
+    """Why a case failed, in one line without paths of the source system.
+
+    Args:
+        error: what was raised; MONAI's wrappers around it are taken off.
+        item: the case, whose paths are replaced by its `source`.
+
+    Example:
+        >>> one_line_reason(MemoryError())
+        'out of memory'
+    """
+    while type(error) is RuntimeError and str(error).startswith("applying transform") and error.__cause__:
+        error = error.__cause__
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        text = type(error).__name__
+    elif "Traceback (most recent call last)" in text:
+        text = lines[-1]  # MONAI's readers and writers print the original traceback into their text
+    else:
+        text = lines[0] if isinstance(error, ValueError) else f"{type(error).__name__}: {lines[0]}"
+    if _is_out_of_memory(error):
+        text = "out of memory"
+    for path, name in _names(item or {}):
+        text = text.replace(path, name)
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 3]}..."
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or allocator
+
+
+def _names(item: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each path of the item and what to call it, the longest first."""
+    paths = [str(path) for path in ensure_tuple(item.get("image", ())) if path]
+    source = str(item.get(SOURCE) or item.get(CASE_ID, ""))
+    return sorted(((path, source) for path in paths), key=lambda pair: -len(pair[0]))

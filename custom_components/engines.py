@@ -1,0 +1,85 @@
+"""An evaluator for batch inference in which one bad case does not end the run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.engines import SupervisedEvaluator
+
+from custom_components.data.set_aside import ERROR, LOAD_SECONDS, SKIPPED, one_line_reason
+from custom_components.data.writers import CASE_ID
+
+OK, SET_ASIDE = "ok", "set_aside"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What became of one case; `engine.state.case` after each iteration.
+
+    `status` is `ok`, `set_aside` or `skipped`; `seconds` is the work on this case: loading (in a worker),
+    network, postprocessing and writing.
+    """
+
+    case_id: str
+    status: str
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class CaseEvaluator(SupervisedEvaluator):
+    """MONAI's `SupervisedEvaluator` over cases, one at a time.
+
+    A case that `SetAsideDataset` could not load, or that fails in the network, the postprocessing or the
+    writing (out of memory too), is set aside: the log and `engine.state.case` say why, `engine.state.output`
+    is `[{}]`, and the run goes on. Cases marked `skipped` are passed over. Keyboard interrupts pass through.
+
+    A batch without `case_id` is treated as by `SupervisedEvaluator`, errors included.
+
+    Raises:
+        ValueError: (when run) a batch holds more than one case.
+    """
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
+        if not isinstance(batchdata, Mapping) or CASE_ID not in batchdata:
+            return super()._iteration(engine, batchdata)
+        case_ids = _as_list(batchdata[CASE_ID])
+        if len(case_ids) != 1:
+            raise ValueError(f"batch holds {len(case_ids)} cases, expected 1: set the loader's batch_size to 1")
+        case_id = str(case_ids[0])
+        for key, status in ((ERROR, SET_ASIDE), (SKIPPED, SKIPPED)):
+            if key in batchdata:
+                return self._passed_over(engine, CaseResult(case_id, status, str(_as_list(batchdata[key])[0])))
+        start = time.perf_counter() - float(_as_list(batchdata.get(LOAD_SECONDS, 0.0))[0])
+        try:
+            output = super()._iteration(engine, batchdata)
+            reason = ""
+        except Exception as error:
+            reason = one_line_reason(error)
+        seconds = time.perf_counter() - start
+        if reason:  # outside of the handler, where the traceback still holds the tensors of the failed case
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return self._passed_over(engine, CaseResult(case_id, SET_ASIDE, reason, seconds))
+        engine.state.case = CaseResult(case_id, OK, "", seconds)
+        return output
+
+    def _passed_over(self, engine: Any, case: CaseResult) -> list[dict]:
+        if case.status == SET_ASIDE:
+            logger.warning(f"{case.case_id}: set aside: {case.reason}")
+        engine.state.case = case
+        engine.state.batch, engine.state.output = [{CASE_ID: case.case_id}], [{}]
+        return engine.state.output
+
+
+def _as_list(value: Any) -> list:
+    """What a collated value holds: the loader makes lists of strings and tensors of numbers."""
+    if isinstance(value, torch.Tensor):
+        return value.reshape(-1).tolist()
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,144 @@
+"""Keep `summary.csv` of an inference run: what became of each case, and its organ volumes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+
+from custom_components.anatomy import NUM_CLASSES, ORGANS
+from custom_components.data.set_aside import SKIPPED
+from custom_components.data.writers import CASE_ID, segmentation_path
+from custom_components.engines import OK, SET_ASIDE, CaseResult
+
+VOLUMES = [f"{organ.name}_ml" for organ in ORGANS]
+COLUMNS = [CASE_ID, "status", "reason", "seconds", *VOLUMES]
+
+Row = dict[str, str]
+
+logger = logging.getLogger(__name__)
+
+
+class SegmentationSummary:
+    """Write a row for every case of a `CaseEvaluator` to `<output_dir>/summary.csv`.
+
+    Columns: `case_id`; `status` (`ok`, `set_aside`, or `skipped` because it was finished before); `reason`;
+    `seconds`; the volume of each organ in ml. A row is appended as soon as its case is done, so a killed run
+    loses none. A run on the same folder keeps the rows of earlier runs: a skipped case keeps its seconds and
+    volumes (counted from its file if a killed run left no row). At the end the rows are sorted by case id.
+
+    Args:
+        output_dir: where the segmentations lie.
+        pred_key: key of the label map `(1, X, Y, Z)` in the engine's output.
+
+    Example (in a config)::
+
+        handlers: [{_target_: custom_components.handlers.SegmentationSummary, output_dir: "@output_dir"}]
+        run: ["$@evaluator.run()", "$@handlers[0].raise_for_set_aside()"]
+    """
+
+    def __init__(self, output_dir: str | Path, pred_key: str = "pred") -> None:
+        self.output_dir = Path(output_dir)
+        self.path = self.output_dir / "summary.csv"
+        self.pred_key = pred_key
+        self._rows: dict[str, Row] = {}
+        self._counts: Counter[str] = Counter()
+
+    def attach(self, engine: Engine) -> None:
+        """Register the handler's steps."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._append)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def raise_for_set_aside(self) -> None:
+        """End the program with exit code 1 and one line if the last run set a case aside.
+
+        Raises:
+            SystemExit: at least one case was set aside.
+        """
+        if self._counts[SET_ASIDE]:
+            cases = sum(self._counts.values())
+            raise SystemExit(f"error: {self._counts[SET_ASIDE]} of {cases} cases set aside; see {self.path}")
+
+    def _start(self, engine: Engine) -> None:
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        self._counts.clear()
+        self._rows = _read(self.path)
+        _write(self.path, self._rows)
+
+    def _append(self, engine: Engine) -> None:
+        case: CaseResult = engine.state.case  # type: ignore[attr-defined]
+        row = {
+            CASE_ID: case.case_id,
+            "status": case.status,
+            "reason": case.reason,
+            "seconds": f"{case.seconds:.2f}",
+        }
+        if case.status == OK:
+            row |= _volumes(engine.state.output[0][self.pred_key])  # type: ignore[index]
+        elif case.status == SKIPPED:
+            row |= self._earlier(case.case_id)
+        self._rows[case.case_id] = row
+        self._counts[case.status] += 1
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            file.write(_text([row]))
+        done, total = engine.state.iteration, engine.state.epoch_length
+        logger.info(f"[{done}/{total}] {case.case_id}: {case.status} ({case.seconds:.1f} s)")
+
+    def _earlier(self, case_id: str) -> Row:
+        """Seconds and volumes of a case that was finished before."""
+        row = self._rows.get(case_id, {})
+        if all(row.get(name) for name in VOLUMES):
+            return {name: row[name] for name in ("seconds", *VOLUMES)}
+        try:
+            image = nib.load(segmentation_path(self.output_dir, case_id))
+            labels = torch.as_tensor(np.asarray(image.dataobj))  # type: ignore[attr-defined]
+        except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+            return {"reason": f"finished before, but its segmentation cannot be read: {type(error).__name__}"}
+        return {"seconds": "", **_volumes(MetaTensor(labels, affine=torch.as_tensor(image.affine)))}  # type: ignore[attr-defined]
+
+    def _finish(self, engine: Engine) -> None:
+        _write(self.path, self._rows)
+        counts = self._counts
+        parts = [f"{counts[OK]} segmented"]
+        parts += [f"{counts[SKIPPED]} skipped (finished before)"] if counts[SKIPPED] else []
+        parts += [f"{counts[SET_ASIDE]} set aside"] if counts[SET_ASIDE] else []
+        logger.info(f"{sum(counts.values())} cases: {', '.join(parts)}; see {self.path}")
+
+
+def _volumes(labels: Any) -> Row:
+    """Millilitres of each organ in a label map with an affine in mm."""
+    voxel = abs(float(torch.linalg.det(torch.as_tensor(labels.affine[:3, :3], dtype=torch.float64)))) / 1000
+    counts = torch.bincount(labels.as_tensor().flatten(), minlength=NUM_CLASSES).tolist()
+    return {name: f"{counts[organ.index] * voxel:.2f}" for name, organ in zip(VOLUMES, ORGANS, strict=True)}
+
+
+def _read(path: Path) -> dict[str, Row]:
+    """The rows of an earlier run, the last one of each case; a last line without its end is left out."""
+    if not path.is_file():
+        return {}
+    complete, end, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    rows = csv.DictReader(io.StringIO(complete + end))
+    return {row[CASE_ID]: {name: row.get(name) or "" for name in COLUMNS} for row in rows if row.get(CASE_ID)}
+
+
+def _write(path: Path, rows: dict[str, Row]) -> None:
+    partial = path.with_name(f".partial_{path.name}")
+    partial.write_text(_text([{name: name for name in COLUMNS}, *(rows[key] for key in sorted(rows))]), "utf-8")
+    os.replace(partial, path)
+
+
+def _text(rows: list[Row]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import logging
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+
+from custom_components.anatomy import ORGAN_NAMES
+from custom_components.data.writers import segmentation_path
+from custom_components.engines import CaseResult
+from custom_components.handlers.segmentation_summary import COLUMNS, SegmentationSummary
+
+AFFINE = torch.diag(torch.tensor([-2.0, 2.0, 5.0, 1.0], dtype=torch.float64))
+LABELS = torch.zeros(1, 10, 10, 10, dtype=torch.uint8)
+LABELS[0, :5] = 6  # liver: 500 voxels of 20 mm3
+
+
+def run(summary: SegmentationSummary, cases: list[CaseResult], stop_after: int | None = None) -> None:
+    def step(engine: Engine, case: CaseResult) -> list[dict]:
+        engine.state.case = case
+        return [{"pred": MetaTensor(LABELS, affine=AFFINE)} if case.status == "ok" else {}]
+
+    engine = Engine(step)
+    summary.attach(engine)
+    if stop_after:
+
+        @engine.on(Events.ITERATION_COMPLETED(once=stop_after))
+        def killed() -> None:
+            raise SystemExit
+
+    engine.run(cases)
+
+
+def rows(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(newline="") as file:
+        return {row["case_id"]: row for row in csv.DictReader(file)}
+
+
+def test_rows_hold_status_reason_and_volumes_sorted_by_case(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    summary = SegmentationSummary(tmp_path / "out")
+    with caplog.at_level(logging.INFO):
+        run(summary, [CaseResult("b", "ok", "", 1.5), CaseResult("a", "set_aside", "b.nii: bad, very", 0.1)])
+    table = rows(summary.path)
+    assert list(table) == ["a", "b"]
+    assert list(table["a"]) == COLUMNS == ["case_id", "status", "reason", "seconds", *[f"{n}_ml" for n in ORGAN_NAMES]]
+    assert table["a"] | {"reason": "b.nii: bad, very", "status": "set_aside", "liver_ml": ""} == table["a"]
+    assert table["b"] | {"status": "ok", "seconds": "1.50", "liver_ml": "10.00", "spleen_ml": "0.00"} == table["b"]
+    assert f"2 cases: 1 segmented, 1 set aside; see {summary.path}" in caplog.text
+    assert list(summary.path.parent.iterdir()) == [summary.path]
+
+
+def test_a_killed_run_keeps_its_rows_and_the_next_one_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    summary = SegmentationSummary(tmp_path)
+    with pytest.raises(SystemExit):
+        run(summary, [CaseResult("b", "ok", "", 2.0), CaseResult("a", "ok")], stop_after=1)
+    assert list(rows(summary.path)) == ["b"]
+    with summary.path.open("a") as file:
+        file.write("a,ok,,3.0,1")  # killed in the middle of a row
+    with caplog.at_level(logging.INFO):
+        run(SegmentationSummary(tmp_path), [CaseResult("a", "ok"), CaseResult("b", "skipped", "finished before")])
+    table = rows(summary.path)
+    assert table["b"] | {"status": "skipped", "seconds": "2.00", "liver_ml": "10.00"} == table["b"]
+    assert table["a"]["liver_ml"] == "10.00"
+    assert "2 cases: 1 segmented, 1 skipped (finished before); see" in caplog.text
+
+
+def test_a_finished_case_without_a_row_gets_its_volumes_from_its_file(tmp_path: Path) -> None:
+    path = segmentation_path(tmp_path, "a")
+    path.parent.mkdir()
+    nib.save(nib.Nifti1Image(LABELS[0].numpy(), AFFINE.numpy()), path)
+    summary = SegmentationSummary(tmp_path)
+    run(summary, [CaseResult("a", "skipped", "finished before"), CaseResult("b", "skipped", "finished before")])
+    table = rows(summary.path)
+    assert table["a"]["liver_ml"] == "10.00"
+    assert table["b"]["reason"] == "finished before, but its segmentation cannot be read: FileNotFoundError"
+
+
+def test_rows_of_cases_that_are_not_in_this_run_stay(tmp_path: Path) -> None:
+    run(SegmentationSummary(tmp_path), [CaseResult("a", "ok")])
+    run(SegmentationSummary(tmp_path), [CaseResult("b", "ok")])
+    assert list(rows(tmp_path / "summary.csv")) == ["a", "b"]
+
+
+def test_the_exit_code_tells_of_cases_set_aside(tmp_path: Path) -> None:
+    summary = SegmentationSummary(tmp_path)
+    run(summary, [CaseResult("a", "ok")])
+    summary.raise_for_set_aside()
+    run(summary, [CaseResult("a", "ok"), CaseResult("b", "set_aside", "bad")])
+    with pytest.raises(SystemExit, match=r"^error: 1 of 2 cases set aside; see .*summary\.csv$"):
+        summary.raise_for_set_aside()
+
+
+def test_volumes_follow_an_oblique_affine(tmp_path: Path) -> None:
+    turned = AFFINE.clone()
+    turned[:3, :3] = torch.as_tensor(np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1]])) @ AFFINE[:3, :3]
+    summary = SegmentationSummary(tmp_path)
+    engine = Engine(lambda e, _: [{"pred": MetaTensor(LABELS, affine=turned)}])
+    engine.state.case = CaseResult("a", "ok")
+    summary.attach(engine)
+    engine.run([0])
+    assert rows(summary.path)["a"]["liver_ml"] == "10.00"

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader, Dataset, MetaTensor
+from monai.transforms import Lambdad
+
+from custom_components.data.set_aside import SetAsideDataset
+from custom_components.engines import CaseEvaluator
+
+
+class PickyNetwork(torch.nn.Module):
+    """Twice the image; fails on negative images in the ways that networks fail."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if image.min() <= -2:
+            raise KeyboardInterrupt
+        if image.min() <= -1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return 2 * image
+
+
+def load(item: dict[str, Any]) -> dict[str, Any]:
+    if item["image"] is None:
+        raise ValueError("a.nii: truncated")
+    return {**item, "image": MetaTensor(torch.full((1, 2, 2, 2), float(item["image"])))}
+
+
+def post(pred: torch.Tensor) -> torch.Tensor:
+    if pred.max() > 100:
+        raise OSError(28, "No space left on device")
+    return pred + 1
+
+
+def evaluator(items: list[dict[str, Any]], **options: Any) -> CaseEvaluator:
+    loader = options.pop("loader", None) or DataLoader(SetAsideDataset(items, load), batch_size=1)
+    return CaseEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=loader,
+        network=PickyNetwork(),
+        postprocessing=Lambdad("pred", post),
+        **options,
+    )
+
+
+def test_bad_cases_are_set_aside_and_the_rest_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    items = [
+        {"case_id": "good", "image": 1},
+        {"case_id": "unloadable", "image": None},
+        {"case_id": "listed", "error": "named twice"},
+        {"case_id": "memory", "image": -1},
+        {"case_id": "disk", "image": 99},
+        {"case_id": "done", "skipped": "finished before"},
+        {"case_id": "last", "image": 3},
+    ]
+    engine = evaluator(items)
+    seen = []
+    engine.add_event_handler(
+        Events.ITERATION_COMPLETED,
+        lambda e: seen.append((e.state.case, e.state.output[0].get("pred"), e.state.batch[0]["case_id"])),
+    )
+    with caplog.at_level(logging.WARNING):
+        engine.run()
+    results = [case for case, *_ in seen]
+    assert [(case.case_id, case.status, case.reason) for case in results] == [
+        ("good", "ok", ""),
+        ("unloadable", "set_aside", "a.nii: truncated"),
+        ("listed", "set_aside", "named twice"),
+        ("memory", "set_aside", "out of memory"),
+        ("disk", "set_aside", "OSError: [Errno 28] No space left on device"),
+        ("done", "skipped", "finished before"),
+        ("last", "ok", ""),
+    ]
+    assert [None if pred is None else float(pred.max()) for _, pred, _ in seen] == [3, *[None] * 5, 7]
+    assert [case.case_id for case in results] == [case_id for *_, case_id in seen]
+    assert results[0].seconds > 0
+    assert "memory: set aside: out of memory" in caplog.text
+
+
+def test_a_keyboard_interrupt_ends_the_run() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        evaluator([{"case_id": "a", "image": -2}]).run()
+
+
+def test_two_cases_in_a_batch_are_a_mistake_of_the_configuration() -> None:
+    dataset = SetAsideDataset([{"case_id": name, "image": 1} for name in "ab"], load)
+    with pytest.raises(ValueError, match="batch holds 2 cases, expected 1"):
+        evaluator([], loader=DataLoader(dataset, batch_size=2)).run()
+
+
+def test_without_case_ids_it_is_a_supervised_evaluator() -> None:
+    good = DataLoader(Dataset([{"image": torch.ones(1, 2, 2, 2)}] * 2), batch_size=2)
+    engine = evaluator([], loader=good)
+    engine.run()
+    assert [float(output["pred"].max()) for output in engine.state.output] == [3, 3]
+    bad = DataLoader(Dataset([{"image": -torch.ones(1, 2, 2, 2)}]), batch_size=1)
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluator([], loader=bad).run()
+
+
+def test_seconds_hold_the_loading_in_a_worker(tmp_path: Path) -> None:
+    engine = evaluator([{"case_id": "a", "image": 1}])
+    item = engine.data_loader.dataset[0]
+    item["load_seconds"] = 5.0
+    engine.data_loader = DataLoader(Dataset([item]), batch_size=1)
+    engine.run()
+    assert 5 < engine.state.case.seconds < 6
