@@ -1,0 +1,54 @@
+"""What the configurations of all bundles call: where the bundle is, and its weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+
+import custom_components
+from custom_components.user_errors import exit_on_user_error
+
+
+def find_bundle_root(name: str) -> str:
+    """Find the bundle `name`: in the current directory, below it in `bundles`, or around this package.
+
+    MONAI gives a configuration no way to know its own path, so that `bundle_root: .` works in the bundle's own
+    directory only. This one works from the repository too, and from anywhere if the package is installed from it.
+
+    Args:
+        name: the bundle's directory and the `name` in its metadata.
+
+    Returns:
+        The directory, or "." if there is none.
+    """
+    package_parent = Path(custom_components.__file__).resolve().parent.parent
+    for base in (Path(), package_parent):
+        for root in (base, base / "bundles" / name):
+            metadata = root / "configs" / "metadata.json"
+            if metadata.is_file() and json.loads(metadata.read_text()).get("name") == name:
+                return str(root)
+    return "."
+
+
+@exit_on_user_error
+def load_weights(network: torch.nn.Module, path: str | Path, made_by: str) -> None:
+    """Load a plain state dict into a network.
+
+    Args:
+        network: where to.
+        path: a file written by `torch.save(network.state_dict(), path)`.
+        made_by: the command that makes the file, for the message.
+
+    Raises:
+        SystemExit: the file is missing or holds other weights; one line that says so, and exit code 1.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no weights at {path}: make them with `{made_by}`, or name a file with --ckpt_path")
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} holds no weights of this network, expected its state dict: {reason}") from error

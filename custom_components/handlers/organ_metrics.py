@@ -1,0 +1,245 @@
+"""Handler that measures every organ of every case of an evaluation."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import pandas as pd
+import torch
+from ignite.engine import Engine, Events
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from monai.data import MetaTensor
+from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+from monai.utils import CommonKeys, convert_to_tensor
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from scipy.ndimage import find_objects
+
+from custom_components.anatomy import INDEX, NUM_CLASSES, ORGAN_NAMES, ORGANS
+from custom_components.transforms.map_labels import case_name
+
+COLUMNS = ["case_id", "organ", "dice", "hd95_mm", "surface_dice", "volume_ml_truth", "volume_ml_pred"]
+TABLE, PICTURE = "organ_metrics.csv", "organ_metrics.png"
+
+
+class OrganMetrics:
+    """Write `organ_metrics.csv` and `organ_metrics.png`, and print a summary, at the end of an evaluation.
+
+    One row a case and organ, with the columns of `COLUMNS`; `hd95_mm` is the 95th percentile of the Hausdorff
+    distance.
+
+    An organ that is in neither the label nor the result has no Dice and no distances (empty cells). One that
+    is in one of them only has Dice 0, surface Dice 0 and distance `inf`. One that the case's label set does
+    not annotate (item `annotated`) has only `volume_ml_pred`.
+
+    Args:
+        output_dir: folder of the two files; made if missing.
+        surface_tolerance_mm: distance up to which a surface counts as right, in mm: one number, or one for
+            each organ by name.
+        show: whether to print the summary.
+
+    Raises:
+        ValueError: a tolerance is missing, or (when called) a result is no label map on the label's grid.
+
+    Example::
+
+        evaluator = SupervisedEvaluator(..., postprocessing=AsDiscreted("pred", argmax=True),
+                                        val_handlers=[OrganMetrics("eval", surface_tolerance_mm=4.0)])
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        *,
+        surface_tolerance_mm: float | Mapping[str, float] = 3.0,
+        show: bool = True,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.tolerances = _tolerances(surface_tolerance_mm)
+        self.show = show
+        self._rows: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a MONAI evaluator that decollates its output."""
+        engine.add_event_handler(Events.STARTED, self._rows.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _measure(self, engine: Engine) -> None:
+        items: Any = engine.state.batch
+        outputs: Any = engine.state.output
+        if not isinstance(items, list) or not isinstance(outputs, list):
+            raise ValueError("the evaluator's output is not decollated, expected decollate=True")
+        for item, output in zip(items, outputs, strict=True):
+            case_id = case_name({**output, **item}, CommonKeys.LABEL, CommonKeys.IMAGE)
+            annotated = item.get("annotated", [True] * NUM_CLASSES)
+            try:
+                measures = measure_organs(output[CommonKeys.PRED], output[CommonKeys.LABEL], self.tolerances)
+            except ValueError as error:
+                raise ValueError(f"case {case_id}: {error}") from None
+            for organ, row in zip(ORGANS, measures, strict=True):
+                if not annotated[organ.index]:
+                    row = {"volume_ml_pred": row["volume_ml_pred"]}
+                self._rows.append({"case_id": case_id, "organ": organ.name, **row})
+
+    def _write(self) -> None:
+        rows = self._rows
+        if idist.get_world_size() > 1:
+            parts: Any = idist.all_gather(rows)
+            rows = [row for part in parts for row in part]
+        if idist.get_rank() != 0 or not rows:
+            return
+        # A distributed sampler repeats cases to give every process as many.
+        table = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(["case_id", "organ"])
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        table.to_csv(self.output_dir / f".{TABLE}", index=False, float_format="%.6g")
+        os.replace(self.output_dir / f".{TABLE}", self.output_dir / TABLE)
+        draw_dice_boxes(table).savefig(self.output_dir / f".{PICTURE}")
+        os.replace(self.output_dir / f".{PICTURE}", self.output_dir / PICTURE)
+        if self.show:
+            Console().print(_rich_table(summarise(table)))
+
+
+def measure_organs(pred: torch.Tensor, label: torch.Tensor, tolerances: Sequence[float]) -> list[dict[str, float]]:
+    """Measure the 12 organs of one case.
+
+    Args:
+        pred: label map of 0 to 12, `(1, X, Y, Z)`.
+        label: the true one, a MetaTensor on the same grid.
+        tolerances: of the surface Dice, in mm, one an organ.
+
+    Returns:
+        For each organ the numbers of `OrganMetrics`; NaN or infinite as said there.
+
+    Raises:
+        ValueError: the two are not on one grid, or the label has no affine.
+    """
+    _check_grids(pred, label)
+    spacing = [float(size) for size in label.pixdim]  # type: ignore[attr-defined]
+    found, truth = (
+        convert_to_tensor(image[0], dtype=torch.uint8, device="cpu", track_meta=False) for image in (pred, label)
+    )
+    boxes = zip(*(find_objects(image.numpy(), max_label=len(ORGANS)) for image in (found, truth)), strict=True)
+    rows = []
+    for organ, two_boxes, tolerance in zip(ORGANS, boxes, tolerances, strict=True):
+        box = _common_box(two_boxes)
+        found_mask, true_mask = (image[box][None, None] == organ.index for image in (found, truth))
+        rows.append(_measure_organ(found_mask, true_mask, spacing, tolerance))
+    return rows
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the rows of `OrganMetrics` by organ, with the mean over the organs last.
+
+    Returns:
+        Columns `organ, cases` (with a Dice), `dice_mean, dice_median, dice_sd, hd95_median_mm,
+        surface_dice_mean`. The distance is a median, because it is infinite where an organ was missed; its
+        mean over organs leaves out organs that were missed in half of their cases.
+    """
+    groups = table.groupby("organ")
+    summary = pd.DataFrame(
+        {
+            "cases": groups["dice"].count(),
+            "dice_mean": groups["dice"].mean(),
+            "dice_median": groups["dice"].median(),
+            "dice_sd": groups["dice"].std(),
+            "hd95_median_mm": groups["hd95_mm"].median(),
+            "surface_dice_mean": groups["surface_dice"].mean(),
+        }
+    ).reindex(ORGAN_NAMES)
+    summary = summary.astype(float)
+    summary.loc["mean over organs"] = summary.replace(np.inf, np.nan).mean()
+    summary.loc["mean over organs", "cases"] = summary["cases"][:-1].max()
+    return summary.rename_axis("organ").reset_index()
+
+
+def draw_dice_boxes(table: pd.DataFrame) -> Figure:
+    """Draw the Dice of each organ as a box with its cases as points.
+
+    Args:
+        table: rows of `OrganMetrics`.
+    """
+    figure = Figure(figsize=(10, 5), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    values = [table.loc[table["organ"] == name, "dice"].dropna().to_numpy() for name in ORGAN_NAMES]
+    axes.boxplot(values, showfliers=False, medianprops={"color": "black"})
+    for organ, points in zip(ORGANS, values, strict=True):
+        places = organ.index + np.linspace(-0.15, 0.15, len(points) + 2)[1:-1]
+        colour = [value / 255 for value in organ.colour]
+        axes.scatter(places, points, s=14, color=colour, edgecolors="0.3", linewidths=0.4, zorder=3)
+    labels = [f"{name.replace('_', ' ')} ({len(x)})" for name, x in zip(ORGAN_NAMES, values, strict=True)]
+    axes.set_xticks([organ.index for organ in ORGANS], labels, rotation=35, ha="right")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel("Dice")
+    axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def _tolerances(tolerance: float | Mapping[str, float]) -> list[float]:
+    by_name = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(ORGAN_NAMES, tolerance)
+    wrong = sorted(set(by_name) ^ set(INDEX))
+    if wrong or not all(value >= 0 for value in by_name.values()):
+        raise ValueError(f"surface_tolerance_mm is {tolerance}, expected 0 or more, for all or for each organ")
+    return [float(by_name[name]) for name in ORGAN_NAMES]
+
+
+def _check_grids(pred: torch.Tensor, label: torch.Tensor) -> None:
+    if not isinstance(label, MetaTensor):
+        raise ValueError(f"label is a {type(label).__name__} without affine, expected a MetaTensor")
+    if label.ndim != 4 or label.shape[0] != 1:
+        raise ValueError(f"label has shape {tuple(label.shape)}, expected (1, X, Y, Z)")
+    if pred.shape != label.shape:
+        raise ValueError(f"pred has shape {tuple(pred.shape)}, expected that of the label, {tuple(label.shape)}")
+    # Rounding of an affine in a file header is far below 0.1 mm.
+    if isinstance(pred, MetaTensor) and not np.allclose(pred.affine.cpu(), label.affine.cpu(), atol=0.1):
+        raise ValueError("pred and label have different affines, expected one grid")
+
+
+def _common_box(boxes: Iterable[tuple[slice, ...] | None]) -> tuple[slice, ...]:
+    """The box around both boxes, or an empty one; measuring inside it is many times faster."""
+    sides = zip(*(box for box in boxes if box is not None), strict=True)
+    box = tuple(slice(min(s.start for s in side), max(s.stop for s in side)) for side in sides)
+    return box or (slice(0),)
+
+
+def _measure_organ(
+    found: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float], tolerance: float
+) -> dict[str, float]:
+    millilitres = math.prod(spacing) / 1000
+    volumes = {
+        "volume_ml_truth": int(truth.sum()) * millilitres,
+        "volume_ml_pred": int(found.sum()) * millilitres,
+    }
+    if not any(volumes.values()):
+        return {"dice": math.nan, "hd95_mm": math.nan, "surface_dice": math.nan, **volumes}
+    if not all(volumes.values()):
+        return {"dice": 0.0, "hd95_mm": math.inf, "surface_dice": 0.0, **volumes}
+    with warnings.catch_warnings():
+        # MONAI 1.6 calls its own get_mask_edges with an argument that it deprecates.
+        warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
+        dice = compute_dice(found, truth)
+        distance = compute_hausdorff_distance(found, truth, True, percentile=95, spacing=spacing)
+        surface = compute_surface_dice(found, truth, [tolerance], include_background=True, spacing=spacing)
+    return {"dice": dice.item(), "hd95_mm": distance.item(), "surface_dice": surface.item(), **volumes}
+
+
+def _rich_table(summary: pd.DataFrame) -> Table:
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for column in summary.columns:
+        is_name = column == "organ"
+        table.add_column(column.replace("_", " "), justify="left" if is_name else "right", no_wrap=is_name, min_width=7)
+    for name, cases, *numbers in summary.itertuples(index=False):
+        cells = ["" if math.isnan(number) else f"{number:.3f}" for number in numbers]
+        style = "bold" if name == "mean over organs" else None
+        table.add_row(str(name).replace("_", " "), f"{cases:g}", *cells, style=style)
+    return table
