@@ -1,0 +1,285 @@
+"""The bundle as its users run it: through `monai.bundle`, on a small phantom cohort."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "baseline_seg"
+TRAIN, EVALUATE, INFERENCE, PHANTOM, MULTI = (
+    BUNDLE / "configs" / f"{name}.yaml" for name in ("train", "evaluate", "inference", "phantom", "multi_gpu_train")
+)
+METADATA = BUNDLE / "configs" / "metadata.json"
+SMALL = {"network_def#channels": [4, 8, 16, 32], "num_workers": 0, "max_epochs": 3, "val_interval": 1}
+"""A network that trains in seconds; everything else is the phantom's configuration."""
+
+
+def arguments(run_id: str, *configs: Path, **override: object) -> list[str]:
+    pairs = {"config_file": [str(config) for config in configs], **override}
+    return ["run", run_id, *(item for name, value in pairs.items() for item in (f"--{name}", str(value)))]
+
+
+def monai_bundle(*words: object, launcher: tuple[str, ...] = (), **kwargs: Any) -> subprocess.CompletedProcess:
+    command = [sys.executable, *launcher, "-m", "monai.bundle", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, **kwargs)
+
+
+def bundle_run(run_id: str, *configs: Path, cwd: Path | None = None, **override: object) -> subprocess.CompletedProcess:
+    return monai_bundle(*arguments(run_id, *configs, **override), cwd=cwd)
+
+
+def train(cohort: Path, folder: Path, **override: object) -> subprocess.CompletedProcess:
+    places = {"dataset_dir": cohort, "ckpt_dir": folder / "models", "output_dir": folder / "training"}
+    return bundle_run("training", TRAIN, PHANTOM, **places, **{**SMALL, **override})
+
+
+@pytest.fixture(scope="module")
+def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the weights and the output of a short training."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = train(cohort, folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def parsed(*configs: Path, **override: object) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read_config([str(config) for config in configs])
+    for name, value in override.items():
+        parser[name] = value
+    parser.parse()
+    return parser
+
+
+def described(transform: object) -> list[str]:
+    """Names and plain settings of a Compose's transforms, for comparison."""
+    return [
+        f"{type(step).__name__} {sorted((k, str(v)) for k, v in vars(step).items() if not hasattr(v, '__dict__'))}"
+        for step in transform.transforms  # type: ignore[attr-defined]
+    ]
+
+
+@pytest.mark.parametrize("overlays", [(), (PHANTOM,)], ids=["full grid", "phantom grid"])
+def test_train_evaluate_and_inference_have_the_same_preprocessing_and_network(overlays: tuple[Path, ...]):
+    inference = parsed(INFERENCE, *overlays)
+    for other in (
+        parsed(TRAIN, *overlays, **{"preprocessing#with_label": False}),
+        parsed(TRAIN, EVALUATE, *overlays),
+    ):
+        assert described(other.get_parsed_content("preprocessing")) == described(
+            inference.get_parsed_content("preprocessing")
+        )
+        assert str(other.get_parsed_content("network_def")) == str(inference.get_parsed_content("network_def"))
+        assert other.get_parsed_content("inferer").cpu_bfloat16 == inference.get_parsed_content("inferer").cpu_bfloat16
+
+
+@pytest.mark.parametrize(("config", "kind"), [(TRAIN, "train"), (INFERENCE, "infer")])
+def test_all_properties_of_the_bundle_specification_are_there(config: Path, kind: str, trained: Path, cohort: Path):
+    workflow = ConfigWorkflow(
+        config_file=[str(config), str(PHANTOM)],
+        workflow_type=kind,
+        dataset_dir=str(cohort),
+        ckpt_dir=str(trained / "models"),
+        output_dir=str(trained / "properties"),
+        **SMALL,
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def test_metadata_matches_network_and_organs():
+    metadata = json.loads(METADATA.read_text())
+    assert set(metadata) >= {
+        "schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version",
+        "required_packages_version", "name", "task", "description", "authors", "copyright", "network_data_format",
+    }  # fmt: skip
+    assert metadata["version"] in metadata["changelog"]
+    config = parsed(TRAIN)
+    data_format = metadata["network_data_format"]
+    assert data_format["inputs"]["image"]["spatial_shape"] == config["roi_size"]
+    assert len(data_format["outputs"]["pred"]["channel_def"]) == config["network_def#out_channels"]
+
+
+def test_network_fits_the_metadata():
+    done = monai_bundle(
+        "verify_net_in_out", "network_def", "--device", "cpu", "--meta_file", METADATA, "--config_file", INFERENCE
+    )
+    assert done.returncode == 0, done.stderr
+    assert "verified with no error" in done.stdout + done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:FutureWarning")  # MONAI exports no other form
+def test_torchscript_export_gives_the_same_output(trained: Path):
+    channels = {"network_def#channels": SMALL["network_def#channels"]}
+    weights, script = trained / "models" / "model.pt", trained / "model.ts"
+    done = monai_bundle(
+        "ckpt_export", "network_def", "--filepath", script, "--ckpt_file", weights, "--meta_file", METADATA,
+        "--config_file", [str(INFERENCE), str(PHANTOM)], "--network_def#channels", channels["network_def#channels"],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    network = parsed(INFERENCE, PHANTOM, **channels).get_parsed_content("network_def")
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    x = torch.rand(1, 1, 64, 64, 32)
+    with torch.no_grad():
+        assert torch.allclose(torch.jit.load(script)(x), network.eval()(x), atol=1e-5)
+
+
+def test_training_leaves_weights_state_and_curve(trained: Path):
+    assert set(torch.load(trained / "models" / "model.pt", weights_only=True)) == set(
+        torch.load(trained / "models" / "last.pt", weights_only=True)["network"]
+    )
+    curve = pd.read_csv(trained / "training" / "learning_curve.csv")
+    assert len(curve) == SMALL["max_epochs"]
+    assert (trained / "training" / "learning_curve.png").stat().st_size > 5000
+
+
+def last_weights(folder: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / "models" / "last.pt", weights_only=True)
+    assert state["trainer"]["iteration"] == 3 * 4
+    return {**state["network"], **{f"ema.{name}": value for name, value in state["ema"].items()}}
+
+
+def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
+    cohort: Path, trained: Path, tmp_path: Path
+):
+    places = {"dataset_dir": cohort, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "training"}
+    # Slowed down by nothing but its own work: the kill falls somewhere in the second or third epoch.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "monai.bundle", *arguments("training", TRAIN, PHANTOM, **places, **SMALL)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "models" / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    killed_at = torch.load(tmp_path / "models" / "last.pt", weights_only=True)["trainer"]["iteration"]
+    assert killed_at < 3 * 4
+
+    done = train(cohort, tmp_path, resume=True)
+    assert done.returncode == 0, done.stderr
+    whole, resumed = last_weights(trained), last_weights(tmp_path)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    kept, kept_resumed = (
+        torch.load(folder / "models" / "model.pt", weights_only=True) for folder in (trained, tmp_path)
+    )
+    assert all(torch.equal(kept[name], kept_resumed[name]) for name in kept)
+    curves = [pd.read_csv(folder / "training" / "learning_curve.csv") for folder in (trained, tmp_path)]
+    pd.testing.assert_frame_equal(*curves)
+
+
+def test_loss_that_is_not_finite_stops_the_training_and_leaves_the_last_good_state(cohort: Path, tmp_path: Path):
+    assert train(cohort, tmp_path, max_epochs=1).returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
+    done = train(cohort, tmp_path, resume=True, **{"loss#smooth": "$float('nan')"})
+    assert done.returncode != 0
+    assert "loss is nan" in done.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before
+
+
+def test_evaluation_writes_metrics_of_every_case_and_organ(cohort: Path, trained: Path, tmp_path: Path):
+    done = bundle_run(
+        "evaluating", TRAIN, EVALUATE, PHANTOM,
+        dataset_dir=cohort, ckpt_dir=trained / "models", output_dir=tmp_path, **SMALL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    metrics = pd.read_csv(tmp_path / "organ_metrics.csv")
+    assert metrics.groupby("case_id").size().tolist() == [12, 12]
+    assert metrics["dice"].dropna().between(0, 1).all()
+    assert (tmp_path / "organ_metrics.png").stat().st_size > 5000
+
+
+def infer(folder: Path, output: Path, trained: Path, **override: object) -> subprocess.CompletedProcess:
+    small = {"network_def#channels": SMALL["network_def#channels"], "num_workers": 0}
+    return bundle_run(
+        "inferring", INFERENCE, PHANTOM,
+        dataset_dir=folder, output_dir=output, ckpt_dir=trained / "models", **{**small, **override},
+    )  # fmt: skip
+
+
+def test_inference_writes_labels_on_the_grid_of_each_image(cohort: Path, trained: Path, tmp_path: Path):
+    done = infer(cohort / "imagesTs", tmp_path, trained)
+    assert done.returncode == 0, done.stderr
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert summary["status"].tolist() == ["ok"] * 3
+    for case in summary["case_id"]:
+        image, label = (
+            nib.load(cohort / "imagesTs" / f"{case}.nii.gz"),
+            nib.load(tmp_path / case / f"{case}_seg.nii.gz"),
+        )
+        assert label.shape == image.shape
+        assert label.get_data_dtype() == np.uint8
+        np.testing.assert_allclose(label.affine, image.affine, atol=1e-4)
+        assert set(np.unique(np.asarray(label.dataobj))) <= set(range(13))
+
+
+def test_finished_cases_are_skipped_and_bad_ones_set_aside(cohort: Path, trained: Path, tmp_path: Path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    good = sorted((cohort / "imagesTs").glob("*.nii.gz"))[0]
+    (folder / "good.nii.gz").write_bytes(good.read_bytes())
+    (folder / "cut.nii.gz").write_bytes(good.read_bytes()[:5000])
+    (folder / "text.nii.gz").write_text("no image at all")
+    first = infer(folder, output, trained)
+    assert first.returncode == 1
+    assert "2 of 3 cases set aside" in first.stderr
+    written = (output / "good" / "good_seg.nii.gz").stat().st_mtime_ns
+    second = infer(folder, output, trained)
+    assert second.returncode == 1
+    assert (output / "good" / "good_seg.nii.gz").stat().st_mtime_ns == written
+    summary = pd.read_csv(output / "summary.csv").set_index("case_id")
+    assert summary["status"].to_dict() == {"cut": "set_aside", "good": "skipped", "text": "set_aside"}
+    assert summary.loc["good", "liver_ml"] >= 0
+    assert infer(folder, output, trained, overwrite=True).returncode == 1
+    assert (output / "good" / "good_seg.nii.gz").stat().st_mtime_ns != written
+
+
+def test_user_errors_are_one_line(cohort: Path, trained: Path, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    empty = infer(tmp_path / "empty", tmp_path / "out", trained)
+    no_weights = infer(cohort / "imagesTs", tmp_path / "out", tmp_path)
+    no_cohort = train(tmp_path / "empty", tmp_path)
+    for done, text in ((empty, "found no files"), (no_weights, "no weights at"), (no_cohort, "dataset.json")):
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr, done.stderr
+        assert text in done.stderr
+
+
+def test_works_from_the_bundles_own_directory(cohort: Path, trained: Path, tmp_path: Path):
+    done = bundle_run(
+        "run", Path("configs/inference.yaml"), Path("configs/phantom.yaml"), cwd=BUNDLE,
+        dataset_dir=cohort / "imagesTs", output_dir=tmp_path, ckpt_dir=trained / "models",
+        **{"network_def#channels": SMALL["network_def#channels"]},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("*/*_seg.nii.gz"))) == 3
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(cohort: Path, tmp_path: Path):
+    done = monai_bundle(
+        *arguments(
+            "training", TRAIN, PHANTOM, MULTI,
+            dataset_dir=cohort, ckpt_dir=tmp_path / "models", output_dir=tmp_path / "training", **SMALL,
+        ),
+        launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    assert state["trainer"]["iteration"] == 3 * 2
