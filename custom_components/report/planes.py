@@ -34,18 +34,22 @@ def blend(grey: np.ndarray, label: np.ndarray, alpha: float = ALPHA) -> np.ndarr
     return (1 - share) * grey[..., None] + share * colours[label]
 
 
-def _centre(label: np.ndarray) -> tuple[int, int, int]:
-    """Voxel in the middle of the judged organs, or of the volume where there are none."""
-    judged = np.isin(label, [organ.index for organ in ORGANS if organ.name in JUDGED_ORGANS])
-    if not judged.any():
-        return label.shape[0] // 2, label.shape[1] // 2, label.shape[2] // 2
-    x, y, z = (round(float(axis.mean())) for axis in np.nonzero(judged))
-    return x, y, z
+def _telling_voxel(label: np.ndarray) -> tuple[int, ...]:
+    """Where to cut: along each axis the plane that shows most of the organs, each measured by its largest section."""
+    planes = []
+    for axis, size in enumerate(label.shape):
+        shown = np.zeros(size)
+        for organ in ORGANS:
+            sections = np.count_nonzero(np.moveaxis(label, axis, 0) == organ.index, axis=(1, 2))
+            weight = 2 if organ.name in JUDGED_ORGANS else 1
+            shown += weight * sections / max(1, sections.max())
+        planes.append(int(shown.argmax()) if shown.any() else size // 2)
+    return tuple(planes)
 
 
-def _plane(volume: np.ndarray, plane: str, centre: tuple[int, int, int]) -> np.ndarray:
+def _plane(volume: np.ndarray, plane: str, voxel: tuple[int, ...]) -> np.ndarray:
     """Cut an RAS volume; the patient's right is on the viewer's left, anterior or superior is up."""
-    x, y, z = centre
+    x, y, z = voxel
     cut = {
         "axial": volume[::-1, ::-1, z],
         "coronal": volume[::-1, y, ::-1],
@@ -62,7 +66,7 @@ def draw_planes(
     label_set: LabelSet = "abdomen12",
     hu_window: tuple[float, float] = (-175.0, 275.0),
 ) -> Path:
-    """Draw a case through the middle of liver, kidneys and spleen and write the picture.
+    """Draw the planes of a case that show most of its organs, and write the picture.
 
     Args:
         image: CT in HU; any format and orientation that MONAI reads.
@@ -90,12 +94,12 @@ def draw_planes(
         "coronal": spacing[2] / spacing[0],
         "sagittal": spacing[2] / spacing[1],
     }
-    centre = _centre(label)
+    voxel = _telling_voxel(label)
 
     figure = Figure(figsize=(15, 6.2), layout="constrained", facecolor="black")
     for axes, plane in zip(figure.subplots(1, 3), PLANES, strict=True):
-        axes.imshow(blend(_plane(grey, plane, centre), _plane(label, plane, centre)), aspect=aspects[plane])
-        axes.set_title(plane, color="white")
+        axes.imshow(blend(_plane(grey, plane, voxel), _plane(label, plane, voxel)), aspect=aspects[plane])
+        axes.text(0.02, 0.98, plane, color="white", va="top", transform=axes.transAxes)
         axes.axis("off")
     patches = [Patch(color=f"#{bytes(o.colour).hex()}", label=o.name.replace("_", " ")) for o in ORGANS]
     figure.legend(

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# How often does a converged baseline fail on the phantom cohort, and how many of those failures could be learnt?
+#
+#   bash benchmarks/phantom_difficulty.sh [OUT]
+#
+# Two networks, trained for the same number of steps: one on 12 volumes of the narrow distribution (shift 0), one with
+# the true labels of 200 volumes drawn over the whole range. Both segment the same held-out cases, drawn over the whole
+# range too; the simulated rater codes them. On 2 cores this takes about an hour, most of it training.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+OUT="${1:-benchmarks/results/phantom_difficulty}"
+CONFIGS=bundles/baseline_seg/configs
+
+train() { # name, cohort, epochs
+    python -m monai.bundle run training --config_file "['$CONFIGS/train.yaml','$CONFIGS/phantom.yaml']" \
+        --dataset_dir "$2" --ckpt_dir "$OUT/$1/models" --output_dir "$OUT/$1/training" --resume true \
+        --max_epochs "$3" --val_interval "$4"
+    python -m monai.bundle run inferring --config_file "['$CONFIGS/inference.yaml','$CONFIGS/phantom.yaml']" \
+        --dataset_dir "$OUT/narrow/imagesTs" --ckpt_dir "$OUT/$1/models" --output_dir "$OUT/$1/segmentations"
+    python -m custom_components rate "$OUT/$1/segmentations" "$OUT/narrow/truth" "$OUT/$1/codes.csv" | tee "$OUT/$1/shares.txt"
+}
+
+python -m custom_components phantom "$OUT/narrow" --training 12 --validation 4 --test 250 --seed 1
+python -m custom_components phantom "$OUT/wide" --training 200 --validation 8 --test 0 --training_shift 1.0 --seed 2
+train baseline "$OUT/narrow" 400 20
+train oracle "$OUT/wide" 24 2
+
+printf '\n%s\n' "trained on 12 narrow volumes:" "$(cat "$OUT/baseline/shares.txt")" \
+    "trained with the truth of 200 volumes over the whole range:" "$(cat "$OUT/oracle/shares.txt")"

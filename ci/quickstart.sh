@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# From nothing to segmentations: environment, phantom cohort, training, evaluation, inference. Prints every command
+# before it runs it. Interrupted, it goes on where it was; OUT=folder chooses another place than ./quickstart.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+OUT="$(mkdir -p "${OUT:-$ROOT/quickstart}" && cd "${OUT:-$ROOT/quickstart}" && pwd)"
+cd "$ROOT"
+STARTED=$SECONDS
+
+show() { case "$1" in "$ROOT"/*) echo "${1#"$ROOT"/}" ;; *) echo "$1" ;; esac; }
+run() {
+    printf '\n+'
+    printf ' %q' "$@"
+    printf '\n'
+    "$@"
+}
+
+DATA="$(show "$OUT/phantom")"
+BASELINE="$(show "$OUT/baseline_seg")"
+CONFIGS=bundles/baseline_seg/configs
+PLACES=(--dataset_dir "$DATA" --ckpt_dir "$BASELINE/models" --output_dir)
+
+run python -m custom_components phantom "$DATA" --training 12 --validation 4 --test 12
+
+run python -m monai.bundle run training --config_file "['$CONFIGS/train.yaml','$CONFIGS/phantom.yaml']" \
+    "${PLACES[@]}" "$BASELINE/training" --resume true
+
+run python -m monai.bundle run evaluating \
+    --config_file "['$CONFIGS/train.yaml','$CONFIGS/evaluate.yaml','$CONFIGS/phantom.yaml']" \
+    "${PLACES[@]}" "$BASELINE/evaluation"
+
+run python -m monai.bundle run inferring --config_file "['$CONFIGS/inference.yaml','$CONFIGS/phantom.yaml']" \
+    --dataset_dir "$DATA/imagesTs" --ckpt_dir "$BASELINE/models" --output_dir "$BASELINE/segmentations"
+
+CASE="$(basename "$(find "$BASELINE/segmentations" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)")"
+run python -m custom_components planes "$DATA/imagesTs/$CASE.nii.gz" \
+    "$BASELINE/segmentations/$CASE/${CASE}_seg.nii.gz" "$BASELINE/$CASE.png"
+
+cat <<EOF
+
+Done in $(((SECONDS - STARTED) / 60)) min $(((SECONDS - STARTED) % 60)) s. To look at:
+  $BASELINE/$CASE.png                        a test case with the organs found in it
+  $BASELINE/training/learning_curve.png      loss and validation Dice by epoch
+  $BASELINE/evaluation/organ_metrics.png     Dice by organ on the validation cases
+  $BASELINE/evaluation/organ_metrics.csv     Dice, Hausdorff distance and surface Dice by case and organ
+  $BASELINE/segmentations/summary.csv        every segmented case: status and volume of each organ
+  $BASELINE/segmentations/<case>/            label maps on the grid of their CT
+EOF
