@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pandas as pd
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+
+from custom_components.anatomy import ORGAN_NAMES
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "baseline_seg"
 TRAIN, EVALUATE, INFERENCE, PHANTOM, MULTI = (
@@ -106,11 +109,23 @@ def test_metadata_matches_network_and_organs():
         "schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version",
         "required_packages_version", "name", "task", "description", "authors", "copyright", "network_data_format",
     }  # fmt: skip
+    assert re.fullmatch(r"\d+\.\d+\.\d+", metadata["version"])
     assert metadata["version"] in metadata["changelog"]
+    for tensors in metadata["network_data_format"].values():
+        for tensor in tensors.values():
+            assert set(tensor) - {"modality"} == {
+                "type", "format", "num_channels", "spatial_shape",
+                "dtype", "value_range", "is_patch_data", "channel_def",
+            }  # fmt: skip
+            assert list(tensor["channel_def"]) == [str(channel) for channel in range(tensor["num_channels"])]
     config = parsed(TRAIN)
-    data_format = metadata["network_data_format"]
-    assert data_format["inputs"]["image"]["spatial_shape"] == config["roi_size"]
-    assert len(data_format["outputs"]["pred"]["channel_def"]) == config["network_def#out_channels"]
+    image, pred = (
+        metadata["network_data_format"][side][name] for side, name in (("inputs", "image"), ("outputs", "pred"))
+    )
+    assert image["spatial_shape"] == pred["spatial_shape"] == config["roi_size"]
+    assert pred["num_channels"] == config["network_def#out_channels"]
+    organs = [name.replace("_", " ") for name in ORGAN_NAMES]
+    assert list(pred["channel_def"].values()) == ["background", *organs]
 
 
 def test_network_fits_the_metadata():

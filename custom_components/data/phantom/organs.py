@@ -58,7 +58,9 @@ def _local(canvas: Canvas, subject: Subject, organ: str) -> tuple[Region, Floats
     region = canvas.region(centre + np.multiply(place.low, pose.size), centre + np.multiply(place.high, pose.size))
     if region is None:
         return None
-    local = (region.xyz - centre.astype(np.float32)[:, None, None, None]) / np.float32(pose.size)
+    local = np.asarray(
+        (region.xyz - centre.astype(np.float32)[:, None, None, None]) / np.float32(pose.size), np.float32
+    )
     return region, local, pose.size
 
 
@@ -73,7 +75,7 @@ def _moved(knots: Knots, subject: Subject, organ: str) -> np.ndarray:
 def _rough(region: Region, rng: np.random.Generator, amplitude: float) -> Floats:
     """Surface displacement in mm, the body's noises mixed anew for each organ."""
     weights = rng.normal(size=3)
-    return region.noise(weights / np.linalg.norm(weights) * amplitude)
+    return region.noise((weights / np.linalg.norm(weights) * amplitude).tolist())
 
 
 def _inside(region: Region, wall: float = 2.0, dome: float = 4.0) -> Mask:

@@ -151,7 +151,7 @@ def _parts(values: NDArray, factors: tuple[int, int, int]) -> Iterator[NDArray]:
 
 
 def _block_mean(values: Floats, factors: tuple[int, int, int]) -> Floats:
-    return sum(_parts(values, factors)) / np.float32(np.prod(factors))
+    return np.asarray(sum(_parts(values, factors)) / np.float32(np.prod(factors)), np.float32)
 
 
 def _block_majority(label: NDArray[np.uint8], factors: tuple[int, int, int]) -> NDArray[np.uint8]:
