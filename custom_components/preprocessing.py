@@ -72,16 +72,16 @@ def ct_preprocessing(
     keys = [IMAGE, LABEL] if with_label else [IMAGE]
     steps: list[Transform] = [
         LoadImaged(keys, reader=VolumeReader, image_only=True),
-        CheckVolumed(keys),
+        CheckVolumed([IMAGE]),
         EnsureChannelFirstd(keys),
+        # before Spacingd, which stumbles over items named `label_...` that are no meta data
+        *([MapLabelSetd([LABEL])] if with_label else []),
         Orientationd(keys, axcodes="RAS", labels=None),
         Spacingd(keys, pixdim, mode=["bilinear", "nearest"][: len(keys)], dtype=np.float32),
         ScaleIntensityRanged([IMAGE], *hu_window, 0.0, 1.0, clip=True),
         ResizeWithPadOrCropd(keys, roi_size),
-        EnsureTyped([IMAGE], dtype=np.float32),
+        EnsureTyped(keys, dtype=[np.float32, np.uint8][: len(keys)]),
     ]
-    if with_label:
-        steps.append(MapLabelSetd([LABEL]))
     return Compose(steps)
 
 

@@ -37,8 +37,7 @@ def inference_cases(
     """List what an inference run has to do; for use in configs, where a mistake ends the run with one line.
 
     Args:
-        dataset_dir: folder to search, see `find_cases`; with a `datalist`, what its relative paths start
-            from if that is not the folder of the list.
+        dataset_dir: folder to search, see `find_cases`; not looked at where there is a `datalist`.
         output_dir: where the segmentations go; made if absent. Inside `dataset_dir` it is not searched.
         datalist: a list of cases instead of a search, see `read_datalist`.
         section: the part of a JSON datalist.
@@ -48,7 +47,7 @@ def inference_cases(
         SystemExit: no cases, an unreadable list, or an `output_dir` that cannot be.
     """
     if datalist:
-        cases = read_datalist(datalist, section=section, base_dir=dataset_dir)
+        cases = read_datalist(datalist, section=section)
     elif dataset_dir:
         cases = find_cases(dataset_dir, skip_dir=output_dir)
     else:

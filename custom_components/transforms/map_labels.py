@@ -63,6 +63,7 @@ class MapLabelSetd(MapTransform):
             except ValueError as error:
                 raise ValueError(f"case {case_name(data, key)}: {error}") from None
             mapped[self.annotated_key] = torch.tensor(annotated_channels(label_set))
+        mapped.pop(self.label_set_key, None)  # said by the annotated channels now, and lists of names do not collate
         return mapped
 
 

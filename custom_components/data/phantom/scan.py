@@ -86,7 +86,7 @@ def make_phantom(
         values = hu[tissue] + TEXTURE_OF_TISSUE[tissue] * texture
         image[..., slab] = _block_mean(values, factors)
         label[..., slab] = _block_majority(LABEL_OF_TISSUE[tissue], factors)
-    image = scanner.blur(image)
+    image[...] = scanner.blur(image)
     for slab, slab_affine in _slabs(placed, affine):
         scanner.degrade(image[..., slab], slab_affine, slab.start)
     volume = to_int16(image)
