@@ -8,8 +8,6 @@ import pytest
 
 from custom_components.data.phantom import write_cohort
 
-REAL_CT = Path(__file__).resolve().parents[2] / "shared" / "data" / "real_ct"
-
 
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -17,11 +15,3 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
     write_cohort(folder, training=4, validation=2, unlabeled=1, test=2, seed=0, workers=1)
     return folder
-
-
-@pytest.fixture(scope="session")
-def real_ct() -> Path:
-    """Folder of a real CT, where it is at hand."""
-    if not REAL_CT.is_dir():
-        pytest.skip(f"no real CT at {REAL_CT}")
-    return REAL_CT
