@@ -1,4 +1,4 @@
-"""What the configurations of all bundles call: where the bundle is, and its weights."""
+"""What the configurations of all bundles call: where the bundle is, its weights, and the run of a training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+from ignite.engine import Engine
 
 import custom_components
+from custom_components.handlers.stop_on_nonfinite import NonFiniteLossError
+from custom_components.handlers.training_state import ResumeError
 from custom_components.user_errors import exit_on_user_error
 
 
@@ -52,3 +55,15 @@ def load_weights(network: torch.nn.Module, path: str | Path, made_by: str) -> No
     except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} holds no weights of this network, expected its state dict: {reason}") from error
+
+
+def run_training(trainer: Engine) -> None:
+    """Run a trainer; what its user can mend ends the program with one line instead of a traceback.
+
+    Raises:
+        SystemExit: the loss became NaN or infinite, or the saved state does not fit a run that is to be resumed.
+    """
+    try:
+        trainer.run()
+    except (NonFiniteLossError, ResumeError) as error:
+        raise SystemExit(f"error: {error}") from None

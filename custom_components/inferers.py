@@ -12,7 +12,10 @@ from monai.inferers import SimpleInferer
 
 def cpu_is_fast_in_bfloat16() -> bool:
     """Whether this processor has instructions for bfloat16 (AMX or AVX512-BF16); others emulate it slowly."""
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not torch.backends.mkldnn.is_available():
+        return False
+    probes = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))
+    return any(probe() for probe in probes if probe is not None)
 
 
 class AutocastInferer(SimpleInferer):

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
+from monai.data import CacheDataset, MetaTensor
 from monai.engines.utils import default_prepare_batch
 from torch import nn
 from torch.nn import functional as F
 
 from custom_components.anatomy import INDEX, NUM_CLASSES, ORGAN_NAMES
+from custom_components.user_errors import exit_on_user_error
 
 Target = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 """A label map, or a label map and which of the channels its source annotated."""
@@ -195,6 +196,33 @@ def inverse_size_weights(volumes: Any, *, power: float = 1.0) -> list[float]:
         raise ValueError(f"volumes has no voxel of {', '.join(missing)}, expected some of every organ")
     weights = mean**-power
     return (weights / weights.mean()).tolist()
+
+
+def organ_weights(spec: str | Sequence[float], dataset: CacheDataset) -> list[float] | None:
+    """Give `MultiSourcedDiceLoss` the weights that a configuration asks for.
+
+    Args:
+        spec: `equal`; `inverse_size`, for `inverse_size_weights` of the training labels; or 12 numbers.
+        dataset: the training data with cached `label` (1, X, Y, Z) and `annotated` (13,) of each case; looked at
+            for `inverse_size` only.
+
+    Returns:
+        12 weights in the order of the channels, or None for equal ones.
+
+    Raises:
+        SystemExit: the text is another one, or an organ is in no label; one line, and exit code 1.
+    """
+    if spec == "equal":
+        return None
+    return list(spec) if not isinstance(spec, str) else _weights_of_labels(spec, dataset)
+
+
+@exit_on_user_error
+def _weights_of_labels(spec: str, dataset: CacheDataset) -> list[float]:
+    if spec != "inverse_size":
+        raise ValueError(f"organ_weights is {spec!r}, expected equal, inverse_size or 12 numbers")
+    items = dataset._cache
+    return inverse_size_weights(organ_volumes((item["label"] for item in items), (item["annotated"] for item in items)))
 
 
 def _organ_weights(weights: Mapping[str, float] | Sequence[float] | None) -> torch.Tensor:

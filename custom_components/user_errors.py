@@ -13,8 +13,8 @@ T = TypeVar("T")
 def exit_on_user_error(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function that configs name: its `ValueError` or `OSError` ends the program with one line.
 
-    `monai.bundle` wraps ordinary exceptions of a config expression into long tracebacks, while
-    `SystemExit` passes; the exit code is 1 and the line goes to standard error.
+    So does one that MONAI's transforms have wrapped. `monai.bundle` turns ordinary exceptions of a config expression
+    into long tracebacks, while `SystemExit` passes; the exit code is 1 and the line goes to standard error.
 
     Example:
         >>> @exit_on_user_error
@@ -30,7 +30,17 @@ def exit_on_user_error(function: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except (ValueError, OSError) as error:
-            raise SystemExit(f"error: {error}") from None
+        except Exception as error:
+            cause = root_cause(error)
+            if isinstance(cause, ValueError | OSError):
+                raise SystemExit(f"error: {cause}") from None
+            raise
 
     return wrapped
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the exception inside of those that MONAI wraps around it (`applying transform ...`)."""
+    while type(error) is RuntimeError and str(error).startswith("applying transform") and error.__cause__:
+        error = error.__cause__
+    return error

@@ -5,13 +5,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.data import DataLoader, MetaTensor
+from monai.data import CacheDataset, DataLoader, MetaTensor
 from monai.engines import SupervisedTrainer
 from monai.losses import DiceCELoss, DiceLoss
+from monai.transforms import Compose
 from torch import nn
 
 from custom_components.anatomy import INDEX, NUM_CLASSES, ORGAN_NAMES, annotated_channels
-from custom_components.losses import MultiSourcedDiceLoss, inverse_size_weights, organ_volumes, prepare_batch
+from custom_components.losses import (
+    MultiSourcedDiceLoss,
+    inverse_size_weights,
+    organ_volumes,
+    organ_weights,
+    prepare_batch,
+)
 
 MONAI_OPTIONS = {"softmax": True, "to_onehot_y": True, "include_background": False}
 
@@ -158,6 +165,18 @@ def test_inverse_size_weights_follow_the_annotated_volumes():
     assert sum(weights) == pytest.approx(12)
     with pytest.raises(ValueError, match="no voxel of right_kidney"):
         inverse_size_weights(volumes[:1])
+
+
+def test_organ_weights_are_what_the_configuration_asks_for():
+    label = torch.arange(13).repeat_interleave(2)[None]
+    label[0, 0] = 1  # three voxels of spleen, two of each other organ
+    cached = CacheDataset([{"label": label, "annotated": sources("abdomen12")[0]}], Compose([]), progress=False)
+    assert organ_weights("equal", cached) is None
+    assert organ_weights([2.0] * 12, cached) == [2.0] * 12
+    weights = organ_weights("inverse_size", cached)
+    assert weights[1] / weights[0] == pytest.approx(1.5)
+    with pytest.raises(SystemExit, match="organ_weights is 'inverse', expected equal, inverse_size or 12 numbers"):
+        organ_weights("inverse", cached)
 
 
 def test_prepare_batch_gives_what_the_batch_holds():

@@ -10,6 +10,8 @@ import torch
 from monai.data import CacheDataset
 from monai.transforms import Compose
 
+from custom_components.user_errors import exit_on_user_error
+
 
 class SeededCacheDataset(CacheDataset):
     """MONAI's `CacheDataset`, with random transforms seeded by (seed, epoch, index).
@@ -22,8 +24,12 @@ class SeededCacheDataset(CacheDataset):
         transform: flat `Compose` of deterministic, then random transforms.
         seed: of the random transforms.
         **kwargs: of `CacheDataset`.
+
+    Raises:
+        SystemExit: an item cannot be loaded; one line that says which and why, and exit code 1.
     """
 
+    @exit_on_user_error
     def __init__(self, data: Sequence, transform: Compose | Callable, seed: int = 0, **kwargs: Any) -> None:
         self.seed = seed
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()

@@ -27,7 +27,8 @@ class LearningCurve:
     the scalar metrics of the validation after it. The picture shows the loss, the key metric with its best
     epoch, and in thin lines the others. With several processes the first one writes, of its own losses.
 
-    Its state is the history, so that a resumed training keeps it: save it after the validation of the epoch.
+    Its state is the history and the key metric, so that a resumed training keeps them: save it after the validation of
+    the epoch.
 
     Args:
         output_dir: folder of the two files; made if missing.
@@ -73,13 +74,15 @@ class LearningCurve:
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["epoch"])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the history in plain numbers, as a checkpoint with `weights_only=True` wants it."""
-        return {"rows": [{"epoch": epoch, **row} for epoch, row in sorted(self._rows.items())]}
+        """Return the history in plain numbers and text, as a checkpoint with `weights_only=True` wants it."""
+        rows = [{"epoch": epoch, **row} for epoch, row in sorted(self._rows.items())]
+        return {"rows": rows, "key_metric": self.key_metric}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from the history that `state_dict` returned."""
         rows = [dict(row) for row in state_dict["rows"]]
         self._rows = {int(row.pop("epoch")): row for row in rows}
+        self.key_metric = self.key_metric or state_dict["key_metric"]
 
     def _row(self, epoch: int) -> dict[str, float]:
         return self._rows.setdefault(epoch, {})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver
+from torch.optim.lr_scheduler import LambdaLR
 
 from custom_components.data.seeded_dataset import SeededCacheDataset
 
@@ -22,7 +24,12 @@ def _save(state: Mapping[str, Any], path: Path) -> None:
     DiskSaver(str(path.parent), atomic=True, require_empty=False)(state, path.name)
 
 
-def _unwrapped(item: Any) -> Any:
+class ResumeError(ValueError):
+    """The saved state of a training does not fit the run that is to go on from it."""
+
+
+def unwrapped(item: Any) -> Any:
+    """Return the network inside of a `DistributedDataParallel`; everything else as it is."""
     return item.module if isinstance(item, torch.nn.parallel.DistributedDataParallel) else item
 
 
@@ -79,7 +86,7 @@ class BestWeights:
         state: Any = engine.state
         if state.best_metric_epoch != state.epoch:
             return
-        _save(_unwrapped(self.network).state_dict(), self.path)
+        _save(unwrapped(self.network).state_dict(), self.path)
         logger.info(
             "best %s so far %.4f in epoch %d: saved %s",
             state.key_metric_name, state.best_metric, state.epoch, self.path,
@@ -108,14 +115,18 @@ class TrainingState:
     Saved are the trainer itself (epoch, iteration), its gradient scaler if there is one, and `objects`. Put it last
     among the handlers, so that it sees what the others did. There is no random state to save: see `SeedEpoch`.
 
+    The number of epochs may change between the two runs: the learning rate of a `LambdaLR` goes on as the schedule of
+    the new run has it, for more epochs or fewer.
+
     Args:
         path: file to write.
         objects: named things with `state_dict` and `load_state_dict`: network, optimiser, scheduler, handlers.
         resume: load `path` before the first epoch; if it does not exist, training starts from the beginning.
+        settings: named numbers, texts or lists of them that must be the same in a run that resumes.
 
     Raises:
-        ValueError: (when the training starts) the saved state belongs to another number of training cases, or lacks
-            one of `objects`.
+        ResumeError: (when the training starts) the saved state belongs to another number of training cases or to
+            other settings, lacks one of `objects` or does not fit it, or cannot be read.
 
     Example::
 
@@ -123,10 +134,17 @@ class TrainingState:
         trainer = SupervisedTrainer(..., train_handlers=[..., state])
     """
 
-    def __init__(self, path: str | Path, objects: Mapping[str, Any], resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        objects: Mapping[str, Any],
+        resume: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
         self.resume = resume
+        self.settings = {name: _plain(value) for name, value in (settings or {}).items()}
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI trainer."""
@@ -141,27 +159,59 @@ class TrainingState:
     def save(self, engine: Engine) -> None:
         """Write the state."""
         if idist.get_rank() == 0:
-            _save({name: _unwrapped(item).state_dict() for name, item in self._all(engine).items()}, self.path)
+            state = {name: unwrapped(item).state_dict() for name, item in self._all(engine).items()}
+            _save({**state, "settings": self.settings}, self.path)
 
     def load(self, engine: Engine) -> None:
         """Read the state; the number of epochs stays that of this run."""
         if not self.path.exists():
             logger.warning("nothing to resume at %s: training starts from the beginning", self.path)
             return
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
-        objects, max_epochs, epoch_length = (
-            self._all(engine),
-            engine.state.max_epochs,
-            engine.state.epoch_length,
-        )
+        objects, max_epochs = self._all(engine), engine.state.max_epochs
+        state = self._read()
+        self._check(state, objects, engine)
+        try:
+            Checkpoint.load_objects(objects, state)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ResumeError(f"{self.path} does not fit this configuration: {reason}") from error
+        engine.state.max_epochs = max_epochs
+        for item in objects.values():
+            if isinstance(item, LambdaLR):
+                _follow_schedule(item)
+        logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
+            raise ResumeError(f"{self.path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+
+    def _check(self, state: Mapping[str, Any], objects: Mapping[str, Any], engine: Engine) -> None:
         missing = sorted(set(objects) - set(state))
         if missing:
-            raise ValueError(f"{self.path} holds no {', '.join(missing)}: it was saved by another configuration")
-        if state["trainer"]["epoch_length"] != epoch_length:
-            raise ValueError(
-                f"{self.path} was saved with {state['trainer']['epoch_length']} iterations an epoch, "
-                f"this run has {epoch_length}: resume with the same training cases"
+            raise ResumeError(f"{self.path} holds no {', '.join(missing)}: it was saved by another configuration")
+        saved = state.get("settings", {})
+        for name, value in self.settings.items():
+            if saved.get(name) != value:
+                raise ResumeError(
+                    f"{self.path} was saved with {name} {saved.get(name)}, this run has {value}: resume with the same"
+                )
+        length, expected = state["trainer"]["epoch_length"], engine.state.epoch_length
+        if length != expected:
+            raise ResumeError(
+                f"{self.path} was saved with {length} iterations an epoch, "
+                f"this run has {expected}: resume with the same training cases"
             )
-        Checkpoint.load_objects(objects, state)
-        engine.state.max_epochs = max_epochs
-        logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+
+
+def _plain(value: Any) -> Any:
+    """Lists for what a configuration may hold as tuple or list."""
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def _follow_schedule(scheduler: LambdaLR) -> None:
+    """Set the learning rates that the schedule of this run has where it goes on."""
+    groups = scheduler.optimizer.param_groups
+    for group, base, factor in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+        group["lr"] = base * factor(scheduler.last_epoch)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -67,26 +66,26 @@ def parsed(*configs: Path, **override: object) -> ConfigParser:
     return parser
 
 
-def described(transform: object) -> list[str]:
-    """Names and plain settings of a Compose's transforms, for comparison."""
-    return [
-        f"{type(step).__name__} {sorted((k, str(v)) for k, v in vars(step).items() if not hasattr(v, '__dict__'))}"
-        for step in transform.transforms  # type: ignore[attr-defined]
-    ]
+def settings_of(parser: ConfigParser, item: str) -> dict[str, object]:
+    """What a component of the configuration is and gets, with its references resolved."""
+    return parser.get_parsed_content(item, instantiate=False).get_config()
 
 
 @pytest.mark.parametrize("overlays", [(), (PHANTOM,)], ids=["full grid", "phantom grid"])
-def test_train_evaluate_and_inference_have_the_same_preprocessing_and_network(overlays: tuple[Path, ...]):
-    inference = parsed(INFERENCE, *overlays)
-    for other in (
-        parsed(TRAIN, *overlays, **{"preprocessing#with_label": False}),
-        parsed(TRAIN, EVALUATE, *overlays),
-    ):
-        assert described(other.get_parsed_content("preprocessing")) == described(
-            inference.get_parsed_content("preprocessing")
+def test_train_evaluate_and_inference_have_the_same_preprocessing_and_network(overlays: tuple[Path, ...], cohort: Path):
+    configs = [parsed(*files, *overlays) for files in ((INFERENCE,), (TRAIN,), (TRAIN, EVALUATE))]
+    for item, only_in_training in (("preprocessing", {"with_label"}), ("network_def", set()), ("inferer", set())):
+        one, *others = (
+            {k: v for k, v in settings_of(config, item).items() if k not in only_in_training} for config in configs
         )
-        assert str(other.get_parsed_content("network_def")) == str(inference.get_parsed_content("network_def"))
-        assert other.get_parsed_content("inferer").cpu_bfloat16 == inference.get_parsed_content("inferer").cpu_bfloat16
+        assert one["_target_"]
+        assert all(other == one for other in others)
+    case = json.loads((cohort / "dataset.json").read_text())["training"][0]
+    case = {key: str(cohort / path) for key, path in case.items()}
+    configs = [parsed(*files, *overlays) for files in ((INFERENCE,), (TRAIN,), (TRAIN, EVALUATE))]
+    one, *others = (config.get_parsed_content("preprocessing")(case)["image"] for config in configs)
+    assert one.std() > 0.1
+    assert all(torch.equal(other, one) and torch.equal(other.affine, one.affine) for other in others)
 
 
 @pytest.mark.parametrize(("config", "kind"), [(TRAIN, "train"), (INFERENCE, "infer")])
@@ -164,28 +163,29 @@ def test_training_leaves_weights_state_and_curve(trained: Path):
 def last_weights(folder: Path) -> dict[str, torch.Tensor]:
     state = torch.load(folder / "models" / "last.pt", weights_only=True)
     assert state["trainer"]["iteration"] == 3 * 4
-    return {**state["network"], **{f"ema.{name}": value for name, value in state["ema"].items()}}
+    return {**state["network"], **{f"kept.{name}": value for name, value in state["kept_network"].items()}}
 
 
+KILL = """
++imports: [$import os, $import signal, $from ignite.engine import Events]
++initialize:
+  - "$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED(once=6), os.kill, os.getpid(), signal.SIGKILL)"
+"""
+"""Overlay for a training that is killed after two of the four iterations of its second epoch."""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
-    cohort: Path, trained: Path, tmp_path: Path
+    workers: int, cohort: Path, trained: Path, tmp_path: Path
 ):
+    (tmp_path / "kill.yaml").write_text(KILL)
     places = {"dataset_dir": cohort, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "training"}
-    # Slowed down by nothing but its own work: the kill falls somewhere in the second or third epoch.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "monai.bundle", *arguments("training", TRAIN, PHANTOM, **places, **SMALL)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 300
-    while not (tmp_path / "models" / "last.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    killed_at = torch.load(tmp_path / "models" / "last.pt", weights_only=True)["trainer"]["iteration"]
-    assert killed_at < 3 * 4
+    override = {**SMALL, "num_workers": workers}
+    killed = bundle_run("training", TRAIN, PHANTOM, tmp_path / "kill.yaml", **places, **override)
+    assert killed.returncode == -signal.SIGKILL
+    assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["trainer"]["iteration"] == 4
 
-    done = train(cohort, tmp_path, resume=True)
+    done = train(cohort, tmp_path, resume=True, num_workers=workers)
     assert done.returncode == 0, done.stderr
     whole, resumed = last_weights(trained), last_weights(tmp_path)
     assert whole.keys() == resumed.keys()
@@ -198,12 +198,35 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
     pd.testing.assert_frame_equal(*curves)
 
 
+def test_finished_training_goes_on_when_it_gets_more_epochs_and_refuses_other_settings(cohort: Path, tmp_path: Path):
+    # one epoch is less than the interval of validations, and there are weights all the same
+    assert train(cohort, tmp_path, max_epochs=1, val_interval=5, ema_momentum=0).returncode == 0
+    assert (tmp_path / "models" / "model.pt").is_file()
+    picture = (tmp_path / "training" / "learning_curve.png").read_bytes()
+    state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    assert all(torch.equal(state["network"][name], state["kept_network"][name]) for name in state["network"])
+
+    assert train(cohort, tmp_path, max_epochs=1, val_interval=5, ema_momentum=0, resume=True).returncode == 0
+    assert (tmp_path / "training" / "learning_curve.png").read_bytes() == picture
+
+    other = train(cohort, tmp_path, max_epochs=2, ema_momentum=0, resume=True, learning_rate=0.5)
+    assert other.returncode == 1
+    assert "last.pt was saved with learning_rate 0.001, this run has 0.5: resume with the same" in other.stderr
+    assert "Traceback" not in other.stderr
+
+    done = train(cohort, tmp_path, max_epochs=2, ema_momentum=0, resume=True)
+    assert done.returncode == 0, done.stderr
+    rates = pd.read_csv(tmp_path / "training" / "learning_curve.csv")["learning_rate"]
+    assert rates.tolist() == pytest.approx([1e-3, 1e-3 * 0.5**0.9])
+
+
 def test_loss_that_is_not_finite_stops_the_training_and_leaves_the_last_good_state(cohort: Path, tmp_path: Path):
     assert train(cohort, tmp_path, max_epochs=1).returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
-    done = train(cohort, tmp_path, resume=True, **{"loss#smooth": "$float('nan')"})
-    assert done.returncode != 0
-    assert "loss is nan" in done.stderr
+    done = train(cohort, tmp_path, resume=True, organ_weights="inverse_size", **{"loss#smooth": "$float('nan')"})
+    assert done.returncode == 1
+    assert "error: loss is nan at epoch 2, iteration 5 (case phantom_train_" in done.stderr
+    assert "Traceback" not in done.stderr
     assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before
 
 
@@ -275,6 +298,20 @@ def test_user_errors_are_one_line(cohort: Path, trained: Path, tmp_path: Path):
         assert text in done.stderr
 
 
+def test_cases_of_a_list_are_segmented_under_the_names_that_it_gives(cohort: Path, trained: Path, tmp_path: Path):
+    image = sorted((cohort / "imagesTs").glob("*.nii.gz"))[0]
+    (tmp_path / "list.csv").write_text(f"image,case_id\n{image},anna\nabsent.nii.gz,berta\n")
+    done = infer(tmp_path / "unused", tmp_path / "csv", trained, datalist=tmp_path / "list.csv")
+    assert done.returncode == 1
+    summary = pd.read_csv(tmp_path / "csv" / "summary.csv").set_index("case_id")
+    assert summary["status"].to_dict() == {"anna": "ok", "berta": "set_aside"}
+    assert (tmp_path / "csv" / "anna" / "anna_seg.nii.gz").is_file()
+
+    done = infer(tmp_path / "unused", tmp_path / "json", trained, datalist=cohort / "dataset.json", section="unlabeled")
+    assert done.returncode == 0, done.stderr
+    assert pd.read_csv(tmp_path / "json" / "summary.csv")["case_id"].tolist() == ["phantom_unlabeled_000"]
+
+
 def test_works_from_the_bundles_own_directory(cohort: Path, trained: Path, tmp_path: Path):
     done = bundle_run(
         "run", Path("configs/inference.yaml"), Path("configs/phantom.yaml"), cwd=BUNDLE,
@@ -285,12 +322,16 @@ def test_works_from_the_bundles_own_directory(cohort: Path, trained: Path, tmp_p
     assert len(list(tmp_path.glob("*/*_seg.nii.gz"))) == 3
 
 
-@pytest.mark.slow
-def test_two_processes_train_together(cohort: Path, tmp_path: Path):
+def test_two_processes_train_together_also_with_one_validation_case(cohort: Path, tmp_path: Path):
+    datalist = json.loads((cohort / "dataset.json").read_text())
+    datalist["validation"] = datalist["validation"][:1]
+    for case in datalist["training"] + datalist["validation"]:
+        case.update({key: str(cohort / path) for key, path in case.items()})
+    (tmp_path / "dataset.json").write_text(json.dumps(datalist))
     done = monai_bundle(
         *arguments(
             "training", TRAIN, PHANTOM, MULTI,
-            dataset_dir=cohort, ckpt_dir=tmp_path / "models", output_dir=tmp_path / "training", **SMALL,
+            dataset_dir=tmp_path, ckpt_dir=tmp_path / "models", output_dir=tmp_path / "training", **SMALL,
         ),
         launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -298,3 +339,5 @@ def test_two_processes_train_together(cohort: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     assert state["trainer"]["iteration"] == 3 * 2
+    events = list((tmp_path / "training").glob("events.out.tfevents.*"))
+    assert len(events) == 2  # of the trainer and the evaluator, of one process

@@ -5,7 +5,7 @@ from monai.engines import SupervisedEvaluator
 from monai.handlers import MeanSquaredError, from_engine
 
 from custom_components.data.seeded_dataset import SeededCacheDataset
-from custom_components.handlers.training_state import BestWeights, SeedEpoch, TrainingState
+from custom_components.handlers.training_state import BestWeights, ResumeError, SeedEpoch, TrainingState
 
 
 def trainer_of(weight: torch.nn.Parameter, optimizer: torch.optim.Optimizer) -> Engine:
@@ -19,14 +19,27 @@ def trainer_of(weight: torch.nn.Parameter, optimizer: torch.optim.Optimizer) -> 
     return Engine(step)
 
 
-def run(path, epochs: int, resume: bool, data=(1.0, 2.0, 3.0)) -> tuple[Engine, torch.nn.Module]:
+def stop() -> None:
+    raise KeyboardInterrupt
+
+
+def run(
+    path, epochs: int, resume: bool, data=(1.0, 2.0, 3.0), settings=None, features: int = 1, stop_at: int = 0
+) -> tuple[Engine, torch.nn.Module]:
     torch.manual_seed(1)
-    network = torch.nn.Linear(1, 1, bias=False)
+    network = torch.nn.Linear(features, 1, bias=False)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: max(0.0, 1 - epoch / epochs))
     trainer = trainer_of(network.weight, optimizer)
+    trainer.rates = []
     dataset = SeededCacheDataset([{}], torch.nn.Identity(), cache_num=0, progress=False)
     SeedEpoch(dataset, seed=3).attach(trainer)
-    TrainingState(path, {"network": network, "optimizer": optimizer}, resume=resume).attach(trainer)
+    objects = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: schedule.step())
+    TrainingState(path, objects, resume=resume, settings=settings).attach(trainer)
+    if stop_at:
+        trainer.add_event_handler(Events.ITERATION_STARTED(once=stop_at), stop)
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: trainer.rates.append(optimizer.param_groups[0]["lr"]))
     # MONAI's engines know their number of epochs and iterations before the run.
     trainer.state.max_epochs, trainer.state.epoch_length = epochs, len(data)
     trainer.run(data, max_epochs=epochs)
@@ -35,10 +48,36 @@ def run(path, epochs: int, resume: bool, data=(1.0, 2.0, 3.0)) -> tuple[Engine, 
 
 def test_resumed_training_ends_with_the_same_weights(tmp_path):
     _, whole = run(tmp_path / "whole.pt", epochs=5, resume=False)
-    run(tmp_path / "parts.pt", epochs=2, resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts.pt", epochs=5, resume=False, stop_at=8)
     trainer, parts = run(tmp_path / "parts.pt", epochs=5, resume=True)
     assert trainer.state.epoch == 5
     assert torch.equal(whole.weight, parts.weight)
+
+
+def test_more_epochs_go_on_with_the_longer_schedule(tmp_path):
+    run(tmp_path / "last.pt", epochs=2, resume=False)
+    trainer, _ = run(tmp_path / "last.pt", epochs=4, resume=True)
+    assert trainer.rates == pytest.approx([0.1 * 2 / 4, 0.1 * 1 / 4])
+
+
+def test_other_settings_are_refused(tmp_path):
+    run(tmp_path / "last.pt", epochs=1, resume=False, settings={"learning_rate": 0.1, "roi_size": (8, 8)})
+    with pytest.raises(ResumeError, match=r"last\.pt was saved with learning_rate 0\.1, this run has 0\.2"):
+        run(tmp_path / "last.pt", epochs=2, resume=True, settings={"learning_rate": 0.2})
+    run(tmp_path / "last.pt", epochs=2, resume=True, settings={"learning_rate": 0.1, "roi_size": [8, 8]})
+
+
+def test_state_of_another_network_and_a_damaged_one_are_refused_in_one_line(tmp_path):
+    run(tmp_path / "last.pt", epochs=1, resume=False)
+    with pytest.raises(ResumeError, match=r"last\.pt does not fit this configuration: .*size mismatch") as caught:
+        run(tmp_path / "last.pt", epochs=2, resume=True, features=2)
+    assert "\n" not in str(caught.value)
+    whole = (tmp_path / "last.pt").read_bytes()
+    (tmp_path / "last.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ResumeError, match=r"last\.pt cannot be read") as caught:
+        run(tmp_path / "last.pt", epochs=2, resume=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_finished_training_has_nothing_left_to_do(tmp_path):

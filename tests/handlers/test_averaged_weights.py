@@ -1,0 +1,41 @@
+import pytest
+import torch
+from ignite.engine import Engine, Events
+
+from custom_components.handlers.averaged_weights import AveragedWeights
+
+
+def averages(momentum: float, values: list[float]) -> list[float]:
+    """The averaged weight after each iteration; the weight itself starts at 0 and takes the values one by one."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    handler, seen = AveragedWeights(network, momentum), []
+    trainer = Engine(lambda engine, value: torch.nn.init.constant_(network.weight, value))
+    handler.attach(trainer)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: seen.append(handler.ema_model.weight.item()))
+    trainer.run(values, max_epochs=1)
+    return seen
+
+
+def test_first_iterations_leave_the_initial_weights_quickly():
+    first, second = averages(0.01, [1.0, 1.0])
+    assert first == pytest.approx(9 / 11)
+    assert second == pytest.approx(1 - (2 / 11) * (3 / 12))
+
+
+def test_later_the_newest_weights_count_the_momentum():
+    *_, before, after = averages(0.25, [1.0] * 26 + [5.0])  # 9 / (10 + 26) is 0.25
+    assert after == pytest.approx(0.75 * before + 0.25 * 5.0)
+
+
+def test_the_average_is_no_part_of_the_training():
+    network = torch.nn.Linear(1, 1)
+    handler = AveragedWeights(network, 0.1)
+    assert handler.ema_model is not network
+    assert not any(parameter.requires_grad for parameter in handler.ema_model.parameters())
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1.0])
+def test_momentum_out_of_range_is_refused(momentum: float):
+    with pytest.raises(ValueError, match="momentum"):
+        AveragedWeights(torch.nn.Linear(1, 1), momentum)
