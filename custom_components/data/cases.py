@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, check_case_id
 from custom_components.data.datalist import datalist_entries
 from custom_components.data.dicom import has_dicom_magic, is_dicom_name, list_series
 from custom_components.data.set_aside import ERROR, SKIPPED, SOURCE
-from custom_components.data.writers import CASE_ID, partial_path, segmentation_path
+from custom_components.data.writers import partial_path, segmentation_path
 from custom_components.user_errors import exit_on_user_error
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-ACCEPTED = f"{', '.join(SUFFIXES)} and folders of DICOM slices"
+ACCEPTED = f"{', '.join(VOLUME_SUFFIXES)} and folders of DICOM slices"
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ def inference_cases(
         output_dir: where the segmentations go; made if absent. Inside `dataset_dir` it is not searched.
         datalist: a list of cases instead of a search, see `read_datalist`.
         section: the part of a JSON datalist.
-        overwrite: do the cases again that were finished before; without it they get `skipped`.
+        overwrite: do the cases again that were finished before; without it they get `skipped`. The old result stays
+            until the new one is complete, or the case is set aside.
 
     Raises:
         SystemExit: no cases, an unreadable list, or an `output_dir` that cannot be.
@@ -95,11 +96,11 @@ def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -
             name for name in subfolders if name[0] != "." and (skip is None or Path(folder, name).resolve() != skip)
         )
         names = sorted(name for name in names if name[0] != ".")
-        images = [name for name in names if name.lower().endswith(SUFFIXES)]
-        cases += [_case(root, Path(folder, name)) for name in images]
+        images = [name for name in names if name.lower().endswith(VOLUME_SUFFIXES)]
+        cases += [_case(root, Path(folder, name), case_id_of(name)) for name in images]
         slices = [name for name in names if name not in images and is_dicom_name(name)]
         if any(name.lower().endswith(".dcm") or has_dicom_magic(Path(folder, name)) for name in slices):
-            cases += _dicom_cases(root, Path(folder))
+            cases += _dicom_cases(root, Path(folder), Path(folder).resolve().name)
         else:
             ignored += len(slices)
         ignored += len(names) - len(images) - len(slices)
@@ -115,7 +116,8 @@ def read_datalist(path: str | Path, *, section: str = "test", base_dir: str | Pa
     """Read a list of cases: Decathlon JSON, or CSV with the column `image` and optionally `case_id`.
 
     Args:
-        path: the list. In JSON an entry is a path or `{"image": path, "case_id": id}`.
+        path: the list. In JSON an entry is a path or `{"image": path, "case_id": id}`. A DICOM folder with several
+            CT series gives a case for each, with the series number after the id.
         section: the part of the JSON, such as `test` or `unlabeled`.
         base_dir: what relative paths start from; the folder of the list if not given.
 
@@ -133,28 +135,23 @@ def read_datalist(path: str | Path, *, section: str = "test", base_dir: str | Pa
         image = entry.get("image")
         if not isinstance(image, str) or not image:
             raise ValueError(f"{path}: entry {number} has image {image!r}, expected a path")
-        found = _dicom_cases(root, root / image) if (root / image).is_dir() else [_case(root, root / image)]
-        if entry.get(CASE_ID) not in (None, ""):
-            found = [
-                {**found[0], CASE_ID: _checked_id(str(entry[CASE_ID]), f"{path}: entry {number}")},
-                *found[1:],
-            ]
-        cases += found
+        try:
+            cases += _listed_cases(root, root / image, entry.get(CASE_ID))
+        except ValueError as error:
+            raise ValueError(f"{path}: entry {number}: {error}") from None
     if not cases:
         raise ValueError(f"{path}: found no entries, expected at least one")
     return _one_image_each(cases)
 
 
-def _checked_id(case_id: str, where: str) -> str:
-    if case_id != Path(case_id).name or case_id.startswith("."):
-        raise ValueError(f"{where} has case_id {case_id!r}, expected a name without slashes and leading dot")
-    return case_id
+def _listed_cases(root: Path, image: Path, case_id: Any) -> list[Case]:
+    is_folder = image.is_dir()
+    default = image.resolve().name if is_folder else case_id_of(image)
+    checked = check_case_id(default if case_id in (None, "") else str(case_id))
+    return _dicom_cases(root, image, checked) if is_folder else [_case(root, image, checked)]
 
 
-def _case(root: Path, path: Path, case_id: str = "") -> Case:
-    if not case_id:
-        suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
-        case_id = path.name.removesuffix(path.name[len(path.name) - len(suffix) :]) or path.name
+def _case(root: Path, path: Path, case_id: str) -> Case:
     return {CASE_ID: case_id, "image": str(path), SOURCE: _source(root, path)}
 
 
@@ -165,8 +162,7 @@ def _source(root: Path, path: Path) -> str:
         return path.name  # outside of the folder: nothing of where it lies
 
 
-def _dicom_cases(root: Path, folder: Path) -> list[Case]:
-    case_id = folder.resolve().name
+def _dicom_cases(root: Path, folder: Path, case_id: str) -> list[Case]:
     try:
         series = list_series(folder)
     except ValueError as error:

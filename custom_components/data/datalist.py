@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.anatomy import label_map
+from custom_components.case_ids import CASE_ID, case_id_of, check_case_id
+from custom_components.data.set_aside import ERROR
 from custom_components.user_errors import exit_on_user_error
 
 
@@ -55,38 +57,71 @@ def _csv_entries(path: Path, text: str) -> list[Mapping]:
 
 
 @exit_on_user_error
-def labelled_cases(datalist: str | Path, section: str = "training") -> list[dict[str, Any]]:
+def labelled_cases(datalist: str | Path, section: str = "training", *, set_aside: bool = False) -> list[dict[str, Any]]:
     """Read the labelled cases of a Decathlon `dataset.json`; for use in configs.
 
     Args:
         datalist: the file. An entry of a section is `{"image": path, "label": path}`, with paths relative to the file,
             and optionally `case_id` and `label_set` (see `custom_components.anatomy.label_map`).
         section: `training`, `validation`, or any other list of the file.
+        set_aside: give a case whose file is missing or whose label set is unknown an `error` with the reason, for
+            `SetAsideDataset`, instead of ending the program.
 
     Returns:
         The entries with paths resolved and a `case_id`, by default the name of the image without suffix.
 
     Raises:
-        SystemExit: the list or a file that it names is missing, an entry has no image or label, or its label set is
-            unknown; one line that says which.
+        SystemExit: the list is missing or empty, an entry has no image or label, or its case id belongs to another
+            entry too or cannot be a folder's name; without `set_aside` also a file that does not exist or an unknown
+            label set; one line that says which.
     """
     path = Path(datalist)
-    cases = []
+    cases: list[dict[str, Any]] = []
+    images: dict[str, str] = {}
     for number, entry in enumerate(datalist_entries(path, section)):
-        where = f"{path}: {section}[{number}]"
-        case = dict(entry)
-        for key in ("image", "label"):
-            if not case.get(key):
-                raise ValueError(f"{where} has no {key!r}, found {sorted(entry)}")
-            case[key] = str(path.parent / case[key])
-            if not Path(case[key]).exists():
-                raise FileNotFoundError(f"{where} names the {key} {entry[key]}, which does not exist")
-        try:
-            label_map(case.get("label_set", "abdomen12"))
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
-        case.setdefault("case_id", Path(case["image"]).name.split(".")[0])
+        where = f"{section}[{number}]"
+        case = _labelled_case(entry, path, where)
+        case_id, image = case[CASE_ID], entry["image"]
+        if case_id in images:
+            raise ValueError(
+                f"{path}: {section}: the images {images[case_id]} and {image} share the case id {case_id!r}, "
+                "expected one for each: name them apart by `case_id`"
+            )
+        images[case_id] = image
+        if reason := _why_unusable(case, entry, where):
+            if not set_aside:
+                raise ValueError(f"{path}: {reason}")
+            case[ERROR] = reason
         cases.append(case)
     if not cases:
         raise ValueError(f"{path}: section {section!r} is empty, expected at least one labelled case")
     return cases
+
+
+def _labelled_case(entry: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
+    case = dict(entry)
+    for key in ("image", "label"):
+        if not isinstance(case.get(key), str) or not case[key]:
+            raise ValueError(f"{path}: {where} has {key} {case.get(key)!r}, expected a path")
+        case[key] = str(path.parent / case[key])
+    case_id = case.get(CASE_ID)
+    try:
+        case[CASE_ID] = check_case_id(case_id_of(case["image"]) if case_id in (None, "") else str(case_id))
+    except ValueError as error:
+        raise ValueError(f"{path}: {where}: {error}") from None
+    return case
+
+
+def _why_unusable(case: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> str:
+    """The reason why a case cannot be loaded, or nothing; paths as they stand in the list, absolute ones by name."""
+    for key in ("image", "label"):
+        if not Path(case[key]).exists():
+            name = Path(entry[key]).name if Path(entry[key]).is_absolute() else entry[key]
+            return f"{where} names the {key} {name}, which does not exist"
+    try:
+        label_map(case.get("label_set", "abdomen12"))
+    except ValueError as error:
+        return f"{where}: {error}"
+    except TypeError:
+        return f"{where}: label_set is {case['label_set']!r}, expected a name or a list of organs"
+    return ""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.data import Dataset, MetaTensor
 from monai.utils import ensure_tuple
 
-from custom_components.data.writers import CASE_ID
+from custom_components.case_ids import CASE_ID
+from custom_components.user_errors import root_cause
 
 ERROR = "error"
 """Key of the reason why a case is set aside."""
@@ -64,14 +67,14 @@ def one_line_reason(error: BaseException, item: dict[str, Any] | None = None) ->
 
     Args:
         error: what was raised; MONAI's wrappers around it are taken off.
-        item: the case, whose paths are replaced by its `source`.
+        item: the case, whose paths are replaced: that of the image by its `source`, or else the file's name, that of
+            the label by `label` and the file's name.
 
     Example:
         >>> one_line_reason(MemoryError())
         'out of memory'
     """
-    while type(error) is RuntimeError and str(error).startswith("applying transform") and error.__cause__:
-        error = error.__cause__
+    error = root_cause(error)
     text = str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
@@ -94,6 +97,10 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _names(item: dict[str, Any]) -> list[tuple[str, str]]:
     """Each path of the item and what to call it, the longest first."""
-    paths = [str(path) for path in ensure_tuple(item.get("image", ())) if path]
-    source = str(item.get(SOURCE) or item.get(CASE_ID, ""))
-    return sorted(((path, source) for path in paths), key=lambda pair: -len(pair[0]))
+    images, labels = (
+        [str(path) for path in ensure_tuple(item.get(key, ())) if isinstance(path, str | PathLike) and str(path)]
+        for key in ("image", "label")
+    )
+    names = [(path, str(item.get(SOURCE) or Path(path).name)) for path in images]
+    names += [(path, f"label {Path(path).name}") for path in labels]
+    return sorted(names, key=lambda pair: -len(pair[0]))

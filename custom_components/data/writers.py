@@ -15,8 +15,7 @@ from monai.data.folder_layout import default_name_formatter
 from monai.transforms import Transform
 from monai.utils import MetaKeys, convert_data_type
 
-CASE_ID = "case_id"
-"""Key of the case id in an item, and in the meta data of its images."""
+from custom_components.case_ids import CASE_ID
 
 
 def segmentation_path(output_dir: str | Path, case_id: str, postfix: str = "seg") -> Path:

@@ -9,6 +9,8 @@ from ignite.engine import Engine
 from monai.engines import IterationEvents
 from monai.utils import CommonKeys
 
+from custom_components.case_ids import CASE_ID
+
 
 class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite."""
@@ -46,7 +48,7 @@ class StopOnNonFiniteLoss:
 
 
 def _case_ids(batch: Any) -> str:
-    case_ids = batch.get("case_id") if isinstance(batch, dict) else None
+    case_ids = batch.get(CASE_ID) if isinstance(batch, dict) else None
     if case_ids is None:
         return "without name"
     return case_ids if isinstance(case_ids, str) else ", ".join(str(case_id) for case_id in case_ids)

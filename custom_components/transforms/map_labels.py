@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
-from monai.utils import ImageMetaKey
 
 from custom_components.anatomy import NUM_CLASSES, LabelSet, annotated_channels, label_map
-
-_IMAGE_ENDINGS = (".nii", ".nrrd", ".mha", ".mhd", ".dcm")
+from custom_components.case_ids import case_name
 
 
 class MapLabelSetd(MapTransform):
@@ -90,25 +87,3 @@ def map_label(label: torch.Tensor, label_set: LabelSet = "abdomen12") -> torch.T
     if voxels.is_floating_point() and not torch.equal(voxels, voxels.round()):
         raise ValueError("label holds fractions, expected whole numbers: was it interpolated?")
     return table[index]
-
-
-def case_name(data: Mapping[Hashable, Any], *keys: Hashable) -> str:
-    """Name the case of an item: its `case_id`, or the file name of its images without folder and endings.
-
-    Args:
-        data: an item of a datalist, with paths or loaded images.
-        keys: where to look for an image, in this order.
-
-    Example:
-        >>> case_name({"label": "/data/labels/case_07.nii.gz"}, "image", "label")
-        'case_07'
-    """
-    if "case_id" in data:
-        return str(data["case_id"])
-    for key in keys:
-        image = data.get(key)
-        path = image if isinstance(image, str) else getattr(image, "meta", {}).get(ImageMetaKey.FILENAME_OR_OBJ)
-        if path:
-            name = PurePath(str(path)).name.removesuffix(".gz")
-            return next((name.removesuffix(end) for end in _IMAGE_ENDINGS if name.endswith(end)), name)
-    return "without name"

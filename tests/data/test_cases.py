@@ -127,6 +127,18 @@ def test_reads_csv_with_case_ids(tmp_path: Path) -> None:
     assert [case["case_id"] for case in read_datalist(tmp_path / "list.csv")] == ["a", "first"]
 
 
+def test_a_listed_folder_with_two_series_gives_its_case_id_to_both(tmp_path: Path) -> None:
+    write_series(tmp_path / "scans" / "patient", VOXELS, number=10, name="a{}.dcm")
+    write_series(tmp_path / "scans" / "patient", VOXELS[..., :3], number=2, name="b{}")
+    write_series(tmp_path / "scans" / "other", VOXELS)
+    (tmp_path / "list.csv").write_text("image,case_id\nscans/patient,p7\nscans/other,p8\n")
+    cases = read_datalist(tmp_path / "list.csv")
+    assert [case["case_id"] for case in cases] == ["p7_10", "p7_2", "p8"]
+    assert [len(case["image"]) for case in cases[:2]] == [4, 3]
+    (tmp_path / "list.csv").write_text("image,case_id\nscans/patient,\n")
+    assert [case["case_id"] for case in read_datalist(tmp_path / "list.csv")] == ["patient_10", "patient_2"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -135,7 +147,8 @@ def test_reads_csv_with_case_ids(tmp_path: Path) -> None:
         ("d.json", '{"test": {}}', "section 'test' is a dict, expected a list"),
         ("d.json", '{"test": []}', "found no entries"),
         ("d.json", '[{"label": "a"}]', "entry 1 has image None, expected a path"),
-        ("d.json", '[{"image": "a.nii", "case_id": "../a"}]', "entry 1 has case_id '../a', expected a name"),
+        ("d.json", '[{"image": "a.nii", "case_id": "../a"}]', "entry 1: case_id is '../a', expected a name"),
+        ("d.json", '["/"]', "entry 1: case_id is '', expected a name"),
         ("d.csv", "path\na.nii\n", r"columns are \['path'\], expected 'image'"),
     ],
 )

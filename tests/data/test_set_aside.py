@@ -149,6 +149,12 @@ def test_items_set_aside_or_skipped_before_pass_without_loading() -> None:
     assert list(SetAsideDataset(items)) == [{"case_id": "a", "error": "why"}, {"case_id": "b", "skipped": "done"}]
 
 
+def test_an_image_and_its_label_of_one_name_are_told_apart() -> None:
+    item = {"case_id": "a", "image": "/data/imagesTr/a.nii.gz", "label": "/data/labelsTr/a.nii.gz"}
+    reasons = [one_line_reason(ValueError(f"{item[key]}: truncated"), item) for key in ("image", "label")]
+    assert reasons == ["a.nii.gz: truncated", "label a.nii.gz: truncated"]
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

@@ -6,7 +6,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Flipd, Invertd
 
 from custom_components.anatomy import INDEX, LABEL_SETS, annotated_channels
-from custom_components.transforms.map_labels import MapLabelSetd, case_name, map_label
+from custom_components.case_ids import case_name
+from custom_components.transforms.map_labels import MapLabelSetd, map_label
 
 OWN_NUMBERS = ["abdomen12", ["spleen", "liver"]]
 
@@ -69,17 +70,3 @@ def test_keeps_meta_and_inverts():
     inverted = Invertd("label", load, nearest_interp=False)(item)["label"]
     assert torch.equal(inverted.as_tensor(), map_label(label, "btcv").as_tensor())
     assert torch.equal(inverted.affine, affine)
-
-
-@pytest.mark.parametrize(
-    ("item", "name"),
-    [
-        ({"case_id": 12, "image": "/a/b.nii"}, "12"),
-        ({"image": "/a/case.1.nii.gz"}, "case.1"),
-        ({"image": "/a/1.2.840.10008"}, "1.2.840.10008"),
-        ({"label": "b.mha"}, "b"),
-        ({"image": torch.zeros(1)}, "without name"),
-    ],
-)
-def test_case_name_is_the_case_id_or_the_file_name(item, name):
-    assert case_name(item, "image", "label") == name
