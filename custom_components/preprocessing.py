@@ -38,6 +38,7 @@ from custom_components.transforms.check_volume import CheckVolumed
 from custom_components.transforms.cut_field_of_view import RandCutFieldOfViewd
 from custom_components.transforms.invert_labels import InvertLabelsd
 from custom_components.transforms.map_labels import MapLabelSetd
+from custom_components.transforms.same_grid import CheckSameGridd
 
 IMAGE, LABEL, PRED = "image", "label", "pred"
 
@@ -67,7 +68,8 @@ def ct_preprocessing(
         `{"label": (1, X, Y, Z) uint8, "annotated": (13,) bool}`.
 
     Raises:
-        ValueError: (when called) the file holds no usable 3D volume.
+        ValueError: (when called) the file holds no usable 3D volume, or the label lies on another grid than its image,
+            in whatever order of storage.
     """
     keys = [IMAGE, LABEL] if with_label else [IMAGE]
     steps: list[Transform] = [
@@ -77,6 +79,8 @@ def ct_preprocessing(
         # before Spacingd, which stumbles over items named `label_...` that are no meta data
         *([MapLabelSetd([LABEL])] if with_label else []),
         Orientationd(keys, axcodes="RAS", labels=None),
+        # the crop about the centre would bring any two grids together, one organ onto another
+        *([CheckSameGridd(keys)] if with_label else []),
         Spacingd(keys, pixdim, mode=["bilinear", "nearest"][: len(keys)], dtype=np.float32),
         ScaleIntensityRanged([IMAGE], *hu_window, 0.0, 1.0, clip=True),
         ResizeWithPadOrCropd(keys, roi_size),
