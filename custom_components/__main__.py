@@ -9,6 +9,8 @@ from typing import Any
 
 import fire
 
+from custom_components.user_errors import root_cause
+
 
 def phantom(
     output_dir: str,
@@ -57,6 +59,8 @@ def phantom(
 def rate(segmentations: str, truth: str, output: str, *, noise: float = 0.0, seed: int = 0) -> str:
     """Code segmentations of phantoms 0, 1 or 2 as a rater would, from their truth; print the shares.
 
+    A case that cannot be read or lies on another grid than its truth is set aside with a warning; the exit code is 1.
+
     Args:
         segmentations: folder that an inference wrote to.
         truth: folder `truth` of the cohort.
@@ -66,9 +70,14 @@ def rate(segmentations: str, truth: str, output: str, *, noise: float = 0.0, see
     """
     from custom_components.data.simulated_codes import rate_cohort
 
-    counts = rate_cohort(str(segmentations), str(truth), str(output), noise=noise, seed=seed)
-    shares = ", ".join(f"code {code}: {counts[code]} ({counts[code] / counts.total():.0%})" for code in (0, 1, 2))
-    return f"{counts.total()} cases; {shares}; see {output}"
+    counts, set_aside = rate_cohort(str(segmentations), str(truth), str(output), noise=noise, seed=seed)
+    total = sum(counts.values())
+    shares = ", ".join(f"code {code}: {counts[code]} ({counts[code] / max(total, 1):.0%})" for code in (0, 1, 2))
+    line = f"{total} cases; {shares}; see {output}"
+    if set_aside:
+        print(line)
+        raise SystemExit(f"error: {len(set_aside)} of {total + len(set_aside)} cases set aside: {', '.join(set_aside)}")
+    return line
 
 
 def planes(image: str, segmentation: str, output: str, *, label_set: str = "abdomen12") -> str:
@@ -115,11 +124,24 @@ def main() -> None:
         return
     try:
         result = parsed._run()
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        mistake = _mistake(error)
+        if mistake is None:
+            raise
+        print(f"error: {mistake}", file=sys.stderr)
         sys.exit(2)
     if result is not None:
         print(result)
+
+
+def _mistake(error: Exception) -> str | None:
+    """One line that tells a user what is wrong with the arguments or a file, or None: then the program is at fault."""
+    from nibabel.filebasedimages import ImageFileError
+
+    cause = root_cause(error)
+    if isinstance(cause, OSError) and cause.strerror and cause.filename:
+        return f"{cause.filename}: {cause.strerror}"
+    return " ".join(str(cause).split()) if isinstance(cause, ValueError | OSError | ImageFileError) else None
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
+import torch
 from monai.config import PathLike
-from monai.data import ImageReader, ITKReader, NibabelReader
+from monai.data import ImageReader, ITKReader, MetaTensor, NibabelReader
+from monai.transforms import Orientation
 from monai.utils import ensure_tuple
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
@@ -58,6 +60,22 @@ class VolumeReader(ImageReader):
         except (ValueError, OSError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise ValueError(f"{path}: {reason.removeprefix(f'{path}: ')}") from error
+
+
+def read_volume(path: PathLike) -> MetaTensor:
+    """Read one volume in RAS, `(1, X, Y, Z)` float32 with its affine in mm, without the rest of its meta data.
+
+    Raises:
+        ValueError: as `VolumeReader`; or the file does not hold one 3D volume.
+    """
+    reader = VolumeReader()
+    voxels, meta = reader.get_data(reader.read(path))
+    try:
+        check_shape(voxels.shape)
+        volume = torch.as_tensor(voxels.reshape(1, *voxels.shape[:3]), dtype=torch.float32)
+        return cast(MetaTensor, Orientation("RAS", labels=None)(MetaTensor(volume, affine=meta["affine"])))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 class _Float32NibabelReader(NibabelReader):

@@ -8,22 +8,37 @@ import logging
 import os
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple, cast
 
-import nibabel as nib
 import numpy as np
+from monai.data import MetaTensor
 
+from custom_components.case_ids import CASE_ID, case_id_of
 from custom_components.data.rater import judge, rate
+from custom_components.data.readers import read_volume
+from custom_components.transforms.map_labels import map_label
+from custom_components.transforms.same_grid import check_same_grid
 
-COLUMNS = ["case_id", "code", "rater", "reason", "segmentation_sha256"]
+COLUMNS = [CASE_ID, "code", "rater", "reason", "segmentation_sha256"]
 RATER = "simulated"
 
 logger = logging.getLogger(__name__)
 
 
+class CohortCodes(NamedTuple):
+    """How many cases have each code, and why cases could not be rated, by case id."""
+
+    counts: Counter[int]
+    set_aside: dict[str, str]
+
+
 def rate_cohort(
     segmentations: str | Path, truth: str | Path, output: str | Path, *, noise: float = 0.0, seed: int = 0
-) -> Counter[int]:
+) -> CohortCodes:
     """Rate the segmentation of every case whose truth is known and write the codes.
+
+    A pair that cannot be read, holds other numbers than 0 to 12, or lies on two grids is set aside with a warning, and
+    has no row.
 
     Args:
         segmentations: folder of `<case>/<case>_seg.nii.gz`, as inference leaves it.
@@ -34,13 +49,13 @@ def rate_cohort(
         seed: of that error; each case has its own, whichever others there are.
 
     Returns:
-        How many cases have each code.
+        The counts of the codes, and the cases set aside with their reasons.
 
     Raises:
-        ValueError: a folder holds no such files, no case is in both, or a pair has different grids.
+        ValueError: a folder holds no such files, or no case is in both.
     """
     paths = {path.parent.name: path for path in sorted(Path(segmentations).glob("*/*_seg.nii.gz"))}
-    truths = {path.name.removesuffix(".nii.gz"): path for path in sorted(Path(truth).glob("*.nii.gz"))}
+    truths = {case_id_of(path): path for path in sorted(Path(truth).glob("*.nii.gz"))}
     for folder, found, pattern in (
         (segmentations, paths, "<case>/<case>_seg.nii.gz"),
         (truth, truths, "<case>.nii.gz"),
@@ -53,8 +68,18 @@ def rate_cohort(
     for case_id in sorted(paths.keys() ^ truths.keys()):
         logger.warning("%s: %s, not rated", case_id, "no truth" if case_id in paths else "no segmentation")
 
-    rows = [_row(case_id, paths[case_id], truths[case_id], noise, seed) for case_id in cases]
-    output = Path(output)
+    rows, set_aside = [], {}
+    for case_id in cases:
+        try:
+            rows.append(_row(case_id, paths[case_id], truths[case_id], noise, seed))
+        except ValueError as error:
+            set_aside[case_id] = str(error)
+            logger.warning("%s: set aside: %s", case_id, error)
+    _write(Path(output), rows)
+    return CohortCodes(Counter(int(row["code"]) for row in rows), set_aside)
+
+
+def _write(output: Path, rows: list[dict[str, str | int]]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".partial_{output.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:
@@ -62,23 +87,29 @@ def rate_cohort(
         writer.writeheader()
         writer.writerows(rows)
     os.replace(partial, output)
-    return Counter(int(row["code"]) for row in rows)
 
 
 def _row(case_id: str, segmentation: Path, truth: Path, noise: float, seed: int) -> dict[str, str | int]:
-    pred_image, truth_image = nib.load(segmentation), nib.load(truth)
-    pred, label = (np.asarray(image.dataobj).astype(np.uint8) for image in (pred_image, truth_image))  # type: ignore[attr-defined]
-    spacing = [float(size) for size in truth_image.header.get_zooms()[:3]]  # type: ignore[attr-defined]
+    pred, label = _read_labels(segmentation), _read_labels(truth)
+    check_same_grid(segmentation.name, pred.shape[1:], pred.affine, truth.name, label.shape[1:], label.affine)
+    spacing = [float(size) for size in label.pixdim]
+    arrays = pred[0].numpy(), label[0].numpy()
     rng = np.random.default_rng([seed, *hashlib.sha256(case_id.encode()).digest()])
-    try:
-        code = rate(pred, label, spacing=spacing, noise=noise, rng=rng)
-        worst = min(judge(pred, label, spacing=spacing), key=lambda organ: organ.quality)
-    except ValueError as error:
-        raise ValueError(f"{case_id}: {error}") from None
+    code = rate(*arrays, spacing=spacing, noise=noise, rng=rng)
+    worst = min(judge(*arrays, spacing=spacing), key=lambda organ: organ.quality)
     return {
-        "case_id": case_id,
+        CASE_ID: case_id,
         "code": code,
         "rater": RATER,
         "reason": f"{worst.organ} {worst.quality:.2f}",
         "segmentation_sha256": hashlib.sha256(segmentation.read_bytes()).hexdigest(),
     }
+
+
+def _read_labels(path: Path) -> MetaTensor:
+    """Read a label map of 0 to 12, `(1, X, Y, Z)` uint8 in RAS; an error names the file without its folder."""
+    try:
+        return cast(MetaTensor, map_label(read_volume(path)))
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path}: ").replace(str(path), path.name)
+        raise ValueError(f"{path.name}: {reason}") from None

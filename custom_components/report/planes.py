@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from monai.transforms import Compose, EnsureChannelFirst, LoadImage, Orientation
 
 from custom_components.anatomy import JUDGED_ORGANS, NUM_CLASSES, ORGANS, LabelSet, label_map
-from custom_components.data.readers import VolumeReader
+from custom_components.data.readers import read_volume
+from custom_components.transforms.same_grid import check_same_grid
 
 ALPHA = 0.4
 PLANES = ("axial", "coronal", "sagittal")
@@ -69,21 +69,17 @@ def draw_planes(
     """Draw the planes of a case that show most of its organs, and write the picture.
 
     Args:
-        image: CT in HU; any format and orientation that MONAI reads.
-        segmentation: label map on the same grid.
+        image: CT in HU; NIfTI, NRRD, MHA or a folder of one DICOM series, of any orientation.
+        segmentation: label map on the same grid, in whatever order of storage.
         output: PNG to write.
         label_set: numbering of the segmentation.
         hu_window: HU shown as black and white.
 
     Raises:
-        ValueError: the two have different grids.
+        ValueError: one of the two cannot be read, or they have different grids.
     """
-    load = Compose([LoadImage(VolumeReader, image_only=True), EnsureChannelFirst(), Orientation("RAS", labels=None)])
-    ct, seg = load(str(image)), load(str(segmentation))
-    if ct.shape != seg.shape:
-        raise ValueError(
-            f"{segmentation} has the grid {tuple(seg.shape[1:])}, expected {tuple(ct.shape[1:])} of {image}"
-        )
+    ct, seg = read_volume(image), read_volume(segmentation)
+    check_same_grid(str(segmentation), seg.shape[1:], seg.affine, str(image), ct.shape[1:], ct.affine)
     grey = np.clip((ct[0].numpy() - hu_window[0]) / (hu_window[1] - hu_window[0]), 0, 1)
     label = np.zeros(seg.shape[1:], np.uint8)
     for source, ours in label_map(label_set).items():

@@ -30,7 +30,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_every_case_gets_its_code_and_the_organ_that_decided(folders: tuple[Path, Path], tmp_path: Path):
-    counts = rate_cohort(*folders, tmp_path / "codes.csv")
+    counts, set_aside = rate_cohort(*folders, tmp_path / "codes.csv")
+    assert not set_aside
     codes = pd.read_csv(tmp_path / "codes.csv").set_index("case_id")
     assert codes["code"].to_dict() == {"empty": 2, "right": 0, "roughly": 1}
     assert codes.loc["roughly", "reason"].startswith("spleen 0.8")
@@ -45,6 +46,49 @@ def test_noise_is_the_same_for_a_case_whatever_the_others(folders: tuple[Path, P
     rate_cohort(*folders, tmp_path / "one.csv", noise=0.3, seed=4)
     every, alone = (pd.read_csv(tmp_path / name).set_index("case_id")["code"] for name in ("all.csv", "one.csv"))
     assert alone.to_dict() == {"roughly": every["roughly"]}
+
+
+def test_a_case_that_cannot_be_rated_is_set_aside_and_the_others_are_coded(
+    folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    seg, truth = folders
+    good = nib.load(truth / "right.nii.gz")
+    labels = np.asarray(good.dataobj)
+    moved = good.affine.copy()
+    moved[0, 3] = 5
+    for name in ("cut", "moved", "short", "foreign"):
+        write(truth / f"{name}.nii.gz", labels)
+        write(seg / name / f"{name}_seg.nii.gz", labels if name != "foreign" else labels * 20)
+    cut = seg / "cut" / "cut_seg.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:200])
+    nib.save(nib.Nifti1Image(labels, moved), seg / "moved" / "moved_seg.nii.gz")
+    write(seg / "short" / "short_seg.nii.gz", labels[..., :-1])
+    counts, set_aside = rate_cohort(seg, truth, tmp_path / "codes.csv")
+    assert counts == Counter({0: 1, 1: 1, 2: 1})
+    assert pd.read_csv(tmp_path / "codes.csv")["case_id"].tolist() == ["empty", "right", "roughly"]
+    assert set_aside.keys() == {"cut", "moved", "short", "foreign"}
+    assert set_aside["cut"].startswith("cut_seg.nii.gz: truncated or damaged")
+    assert set_aside["moved"].startswith("moved_seg.nii.gz lies up to 5.00 mm off the grid of moved.nii.gz")
+    assert set_aside["short"] == "short_seg.nii.gz has 24 x 24 x 15 voxels, expected 24 x 24 x 16 as short.nii.gz"
+    assert set_aside["foreign"].startswith("foreign_seg.nii.gz: label holds 120, expected 0 to 12")
+    assert "cut: set aside: cut_seg.nii.gz: truncated" in caplog.text
+    assert str(tmp_path) not in caplog.text
+
+
+def test_a_segmentation_may_be_stored_along_other_axes_than_the_truth(folders: tuple[Path, Path], tmp_path: Path):
+    path = folders[0] / "roughly" / "roughly_seg.nii.gz"
+    image = nib.load(path)
+    change = nib.orientations.ornt_transform(
+        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(("P", "R", "I"))
+    )
+    rate_cohort(*folders, tmp_path / "before.csv")
+    turned = image.as_reoriented(change)
+    nib.save(nib.Nifti1Image(np.asarray(turned.dataobj), turned.affine), path)
+    rate_cohort(*folders, tmp_path / "after.csv")
+    before, after = (
+        pd.read_csv(tmp_path / f"{name}.csv").drop(columns="segmentation_sha256") for name in ("before", "after")
+    )
+    pd.testing.assert_frame_equal(before, after)
 
 
 def test_nothing_to_rate_is_said(folders: tuple[Path, Path], tmp_path: Path):

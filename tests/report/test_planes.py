@@ -42,5 +42,10 @@ def test_patients_right_is_on_the_viewers_left_whatever_the_storage(tmp_path, fl
 def test_other_grid_is_refused(tmp_path):
     image = write(tmp_path / "ct.nii.gz", np.zeros((8, 8, 8), np.int16), np.eye(4))
     label = write(tmp_path / "seg.nii.gz", np.zeros((8, 8, 9), np.uint8), np.eye(4))
-    with pytest.raises(ValueError, match="seg.nii.gz has the grid"):
+    with pytest.raises(ValueError, match="seg.nii.gz has 8 x 8 x 9 voxels, expected 8 x 8 x 8 as .*ct.nii.gz"):
+        draw_planes(image, label, tmp_path / "p.png")
+    moved = np.eye(4)
+    moved[2, 3] = 4
+    label = write(tmp_path / "seg.nii.gz", np.zeros((8, 8, 8), np.uint8), moved)
+    with pytest.raises(ValueError, match="seg.nii.gz lies up to 4.00 mm off the grid of .*ct.nii.gz, expected at most"):
         draw_planes(image, label, tmp_path / "p.png")
