@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from monai.engines import SupervisedEvaluator
 
+from custom_components.case_ids import CASE_ID
 from custom_components.data.set_aside import ERROR, LOAD_SECONDS, SKIPPED, one_line_reason
-from custom_components.data.writers import CASE_ID
 
 OK, SET_ASIDE = "ok", "set_aside"
 
@@ -44,7 +44,26 @@ class CaseEvaluator(SupervisedEvaluator):
 
     Raises:
         ValueError: (when run) a batch holds more than one case.
+        SystemExit: (when run) a process that reads ahead was killed, mostly by the system for lack of memory; one line
+            that says how far the run came.
     """
+
+    _cases_done = 0
+
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
+        """Run over all cases; see the class."""
+        self._cases_done = 0
+        try:
+            super().run(global_epoch)
+        except RuntimeError as error:
+            if not _is_dead_worker(error):
+                raise
+            last = f", the last of them {self.state.case.case_id}" if self._cases_done else ""
+            raise SystemExit(
+                "error: a process that reads cases ahead was killed, probably for lack of memory; "
+                f"{self._cases_done} of {self.state.epoch_length} cases were done before{last}, and what is written "
+                "of them is kept: run again with --num_workers 0 or with more memory"
+            ) from None
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
         if not isinstance(batchdata, Mapping) or CASE_ID not in batchdata:
@@ -61,21 +80,27 @@ class CaseEvaluator(SupervisedEvaluator):
             output = super()._iteration(engine, batchdata)
             reason = ""
         except Exception as error:
+            if _is_dead_worker(error):  # torch raises it wherever the program is: the case is not to blame
+                raise
             reason = one_line_reason(error)
         seconds = time.perf_counter() - start
         if reason:  # outside of the handler, where the traceback still holds the tensors of the failed case
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             return self._passed_over(engine, CaseResult(case_id, SET_ASIDE, reason, seconds))
-        engine.state.case = CaseResult(case_id, OK, "", seconds)
+        self._note(engine, CaseResult(case_id, OK, "", seconds))
         return output
 
     def _passed_over(self, engine: Any, case: CaseResult) -> list[dict]:
         if case.status == SET_ASIDE:
             logger.warning(f"{case.case_id}: set aside: {case.reason}")
-        engine.state.case = case
+        self._note(engine, case)
         engine.state.batch, engine.state.output = [{CASE_ID: case.case_id}], [{}]
         return engine.state.output
+
+    def _note(self, engine: Any, case: CaseResult) -> None:
+        engine.state.case = case
+        self._cases_done += 1
 
 
 def _as_list(value: Any) -> list:
@@ -83,3 +108,12 @@ def _as_list(value: Any) -> list:
     if isinstance(value, torch.Tensor):
         return value.reshape(-1).tolist()
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _is_dead_worker(error: BaseException | None) -> bool:
+    """Whether an exception, or what it comes from, is torch's about a worker of a `DataLoader` that is gone."""
+    while error is not None:
+        if "DataLoader worker (pid" in str(error) and isinstance(error, RuntimeError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset, MetaTensor
+from monai.engines import IterationEvents
 from monai.transforms import Lambdad
 
 from custom_components.data.set_aside import SetAsideDataset
@@ -110,3 +114,56 @@ def test_seconds_hold_the_loading_in_a_worker(tmp_path: Path) -> None:
     engine.data_loader = DataLoader(Dataset([item]), batch_size=1)
     engine.run()
     assert 5 < engine.state.case.seconds < 6
+
+
+class KillsItsWorker:
+    """Loads cases; case `b` kills the process that loads it as soon as the file `now` is there."""
+
+    def __init__(self, now: Path) -> None:
+        self.now = now
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        if item["case_id"] == "b":
+            while not self.now.exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return load(item)
+
+
+@pytest.mark.parametrize(
+    ("moment", "done"),
+    [
+        (Events.ITERATION_COMPLETED, "1 of 3 cases were done before, the last of them a, and what is written"),
+        (IterationEvents.FORWARD_COMPLETED, "0 of 3 cases were done before, and what is written"),
+    ],
+    ids=["while it waits for a case", "while it computes another"],
+)
+def test_a_killed_worker_ends_the_run_with_one_line(tmp_path: Path, moment: Any, done: str) -> None:
+    cases = [{"case_id": name, "image": 1} for name in "abc"]
+    loader = DataLoader(SetAsideDataset(cases, KillsItsWorker(tmp_path / "now")), batch_size=1, num_workers=1)
+    engine = evaluator([], loader=loader)
+    seen = []
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen.append(e.state.case.status))
+
+    def give_the_sign() -> None:
+        (tmp_path / "now").touch()
+        if moment == IterationEvents.FORWARD_COMPLETED:
+            time.sleep(30)  # torch interrupts it
+
+    engine.add_event_handler(moment, give_the_sign)
+    with pytest.raises(SystemExit, match=f"^error: a process that reads cases ahead was killed.* {done}") as caught:
+        engine.run()
+    assert "--num_workers 0" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert seen == ["ok"] * int(done[0])
+
+
+def test_another_runtime_error_of_a_handler_is_raised_as_it_is() -> None:
+    engine = evaluator([{"case_id": "a", "image": 1}])
+
+    def fail() -> None:
+        raise RuntimeError("a mistake in a handler")
+
+    engine.add_event_handler(Events.ITERATION_COMPLETED, fail)
+    with pytest.raises(RuntimeError, match="a mistake in a handler"):
+        engine.run()
