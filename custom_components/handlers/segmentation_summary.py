@@ -17,8 +17,9 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from custom_components.anatomy import NUM_CLASSES, ORGANS
+from custom_components.case_ids import CASE_ID
 from custom_components.data.set_aside import SKIPPED
-from custom_components.data.writers import CASE_ID, segmentation_path
+from custom_components.data.writers import segmentation_path
 from custom_components.engines import OK, SET_ASIDE, CaseResult
 
 VOLUMES = [f"{organ.name}_ml" for organ in ORGANS]
@@ -36,6 +37,9 @@ class SegmentationSummary:
     `seconds`; the volume of each organ in ml. A row is appended as soon as its case is done, so a killed run
     loses none. A run on the same folder keeps the rows of earlier runs: a skipped case keeps its seconds and
     volumes (counted from its file if a killed run left no row). At the end the rows are sorted by case id.
+
+    A case that is set aside has no segmentation: that of an earlier run (with other input, or done again by
+    `overwrite`) is removed.
 
     Args:
         output_dir: where the segmentations lie.
@@ -78,6 +82,8 @@ class SegmentationSummary:
 
     def _append(self, engine: Engine) -> None:
         case: CaseResult = engine.state.case  # type: ignore[attr-defined]
+        if case.status == SET_ASIDE:
+            self._remove_earlier(case.case_id)
         row = {
             CASE_ID: case.case_id,
             "status": case.status,
@@ -94,6 +100,14 @@ class SegmentationSummary:
             file.write(_text([row]))
         done, total = engine.state.iteration, engine.state.epoch_length
         logger.info(f"[{done}/{total}] {case.case_id}: {case.status} ({case.seconds:.1f} s)")
+
+    def _remove_earlier(self, case_id: str) -> None:
+        path = segmentation_path(self.output_dir, case_id)
+        try:
+            if path.is_file():
+                path.unlink()
+        except OSError as error:  # the run goes on
+            logger.warning(f"{case_id}: the segmentation of an earlier run cannot be removed: {error.strerror}")
 
     def _earlier(self, case_id: str) -> Row:
         """Seconds and volumes of a case that was finished before."""

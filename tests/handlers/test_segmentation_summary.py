@@ -105,3 +105,33 @@ def test_volumes_follow_an_oblique_affine(tmp_path: Path) -> None:
     summary.attach(engine)
     engine.run([0])
     assert rows(summary.path)["a"]["liver_ml"] == "10.00"
+
+
+def test_a_case_that_is_set_aside_keeps_no_segmentation_of_an_earlier_run(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        path = segmentation_path(tmp_path, name)
+        path.parent.mkdir()
+        nib.save(nib.Nifti1Image(LABELS[0].numpy(), AFFINE.numpy()), path)
+    (tmp_path / "d").write_text("a file where the folder of a case should be")
+    cases = [CaseResult("b", "ok"), CaseResult("c", "skipped", "finished before")]
+    cases += [CaseResult(name, "set_aside", "bad") for name in ("a", "d", "e")]
+    summary = SegmentationSummary(tmp_path)
+    run(summary, cases)
+    assert [segmentation_path(tmp_path, name).is_file() for name in "abc"] == [False, True, True]
+    assert [rows(summary.path)[name]["status"] for name in "ade"] == ["set_aside"] * 3
+
+
+def test_the_run_goes_on_where_an_earlier_segmentation_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = segmentation_path(tmp_path, "a")
+    path.parent.mkdir()
+    path.touch()
+
+    def refuse(self: Path) -> None:  # root, as whom tests may run, is refused nothing
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    run(SegmentationSummary(tmp_path), [CaseResult("a", "set_aside", "bad"), CaseResult("b", "ok")])
+    assert list(rows(tmp_path / "summary.csv")) == ["a", "b"]
+    assert "a: the segmentation of an earlier run cannot be removed: Permission denied" in caplog.text
