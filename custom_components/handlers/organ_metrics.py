@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ignite.distributed as idist
 import numpy as np
@@ -17,7 +17,9 @@ from ignite.engine import Engine, Events
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
+from monai.engines import IterationEvents
 from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+from monai.transforms import Orientation
 from monai.utils import CommonKeys, convert_to_tensor
 from rich.box import SIMPLE
 from rich.console import Console
@@ -25,10 +27,12 @@ from rich.table import Table
 from scipy.ndimage import find_objects
 
 from custom_components.anatomy import INDEX, NUM_CLASSES, ORGAN_NAMES, ORGANS
-from custom_components.transforms.map_labels import case_name
+from custom_components.case_ids import CASE_ID, case_name
+from custom_components.engines import SET_ASIDE
+from custom_components.transforms.same_grid import check_same_grid
 
-COLUMNS = ["case_id", "organ", "dice", "hd95_mm", "surface_dice", "volume_ml_truth", "volume_ml_pred"]
-TABLE, PICTURE = "organ_metrics.csv", "organ_metrics.png"
+COLUMNS = [CASE_ID, "organ", "dice", "hd95_mm", "surface_dice", "volume_ml_truth", "volume_ml_pred"]
+TABLE, PICTURE, SET_ASIDE_TABLE = "organ_metrics.csv", "organ_metrics.png", "set_aside.csv"
 
 
 class OrganMetrics:
@@ -41,19 +45,24 @@ class OrganMetrics:
     is in one of them only has Dice 0, surface Dice 0 and distance `inf`. One that the case's label set does
     not annotate (item `annotated`) has only `volume_ml_pred`.
 
+    Cases that a `CaseEvaluator` sets aside have no rows; `set_aside.csv` lists them with the reason, where there
+    are any. A result that cannot be measured is such a case too.
+
     Args:
-        output_dir: folder of the two files; made if missing.
+        output_dir: folder of the files; made if missing.
         surface_tolerance_mm: distance up to which a surface counts as right, in mm: one number, or one for
             each organ by name.
         show: whether to print the summary.
 
     Raises:
-        ValueError: a tolerance is missing, or (when called) a result is no label map on the label's grid.
+        ValueError: a tolerance is missing, or (when called) a result is no label map on the label's grid, in
+            whatever order of storage.
 
     Example::
 
-        evaluator = SupervisedEvaluator(..., postprocessing=AsDiscreted("pred", argmax=True),
-                                        val_handlers=[OrganMetrics("eval", surface_tolerance_mm=4.0)])
+        metrics = OrganMetrics("eval", surface_tolerance_mm=4.0)
+        CaseEvaluator(..., postprocessing=segmentation_postprocessing(), val_handlers=[metrics]).run()
+        metrics.raise_for_set_aside()
     """
 
     def __init__(
@@ -67,12 +76,29 @@ class OrganMetrics:
         self.tolerances = _tolerances(surface_tolerance_mm)
         self.show = show
         self._rows: list[dict[str, Any]] = []
+        self._set_aside: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI evaluator that decollates its output."""
-        engine.add_event_handler(Events.STARTED, self._rows.clear)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
+        engine.add_event_handler(Events.STARTED, self._start)
+        # After the postprocessing, and where `CaseEvaluator` still sets a case aside that fails.
+        engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self._measure)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._note_set_aside)
         engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def raise_for_set_aside(self) -> None:
+        """End the program with exit code 1 and one line if the last run set a case aside.
+
+        Raises:
+            SystemExit: at least one case was set aside.
+        """
+        if self._set_aside:
+            cases = len(self._rows) // len(ORGANS) + len(self._set_aside)
+            where = self.output_dir / SET_ASIDE_TABLE
+            raise SystemExit(f"error: {len(self._set_aside)} of {cases} cases set aside; see {where}")
+
+    def _start(self) -> None:
+        self._rows, self._set_aside = [], []
 
     def _measure(self, engine: Engine) -> None:
         items: Any = engine.state.batch
@@ -89,24 +115,42 @@ class OrganMetrics:
             for organ, row in zip(ORGANS, measures, strict=True):
                 if not annotated[organ.index]:
                     row = {"volume_ml_pred": row["volume_ml_pred"]}
-                self._rows.append({"case_id": case_id, "organ": organ.name, **row})
+                self._rows.append({CASE_ID: case_id, "organ": organ.name, **row})
+
+    def _note_set_aside(self, engine: Engine) -> None:
+        case = getattr(engine.state, "case", None)
+        if case is not None and case.status == SET_ASIDE:
+            self._set_aside.append({CASE_ID: case.case_id, "reason": case.reason})
 
     def _write(self) -> None:
-        rows = self._rows
-        if idist.get_world_size() > 1:
-            parts: Any = idist.all_gather(rows)
-            rows = [row for part in parts for row in part]
-        if idist.get_rank() != 0 or not rows:
+        self._rows, self._set_aside = _gathered(self._rows, "organ"), _gathered(self._set_aside)
+        if idist.get_rank() != 0:
             return
-        # A distributed sampler repeats cases to give every process as many.
-        table = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(["case_id", "organ"])
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        table.to_csv(self.output_dir / f".{TABLE}", index=False, float_format="%.6g")
-        os.replace(self.output_dir / f".{TABLE}", self.output_dir / TABLE)
+        table = pd.DataFrame(self._rows, columns=COLUMNS)
+        _write_table(table, self.output_dir / TABLE)
         draw_dice_boxes(table).savefig(self.output_dir / f".{PICTURE}")
         os.replace(self.output_dir / f".{PICTURE}", self.output_dir / PICTURE)
-        if self.show:
+        if self._set_aside:
+            _write_table(pd.DataFrame(self._set_aside), self.output_dir / SET_ASIDE_TABLE)
+        else:
+            (self.output_dir / SET_ASIDE_TABLE).unlink(missing_ok=True)
+        if self.show and self._rows:
             Console().print(_rich_table(summarise(table)))
+
+
+def _gathered(rows: list[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """The rows of all processes; a distributed sampler repeats cases to give every process as many."""
+    if idist.get_world_size() == 1:
+        return rows
+    parts: Any = idist.all_gather(rows)
+    return list({tuple(row[key] for key in (CASE_ID, *keys)): row for part in parts for row in part}.values())
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    partial = path.with_name(f".{path.name}")
+    table.to_csv(partial, index=False, float_format="%.6g")
+    os.replace(partial, path)
 
 
 def measure_organs(pred: torch.Tensor, label: torch.Tensor, tolerances: Sequence[float]) -> list[dict[str, float]]:
@@ -123,7 +167,7 @@ def measure_organs(pred: torch.Tensor, label: torch.Tensor, tolerances: Sequence
     Raises:
         ValueError: the two are not on one grid, or the label has no affine.
     """
-    _check_grids(pred, label)
+    pred, label = _on_one_grid(pred, label)
     spacing = [float(size) for size in label.pixdim]  # type: ignore[attr-defined]
     found, truth = (
         convert_to_tensor(image[0], dtype=torch.uint8, device="cpu", track_meta=False) for image in (pred, label)
@@ -193,16 +237,20 @@ def _tolerances(tolerance: float | Mapping[str, float]) -> list[float]:
     return [float(by_name[name]) for name in ORGAN_NAMES]
 
 
-def _check_grids(pred: torch.Tensor, label: torch.Tensor) -> None:
+def _on_one_grid(pred: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both in one order of storage, and checked; a result without affine counts as stored like the label."""
     if not isinstance(label, MetaTensor):
         raise ValueError(f"label is a {type(label).__name__} without affine, expected a MetaTensor")
     if label.ndim != 4 or label.shape[0] != 1:
         raise ValueError(f"label has shape {tuple(label.shape)}, expected (1, X, Y, Z)")
-    if pred.shape != label.shape:
-        raise ValueError(f"pred has shape {tuple(pred.shape)}, expected that of the label, {tuple(label.shape)}")
-    # Rounding of an affine in a file header is far below 0.1 mm.
-    if isinstance(pred, MetaTensor) and not np.allclose(pred.affine.cpu(), label.affine.cpu(), atol=0.1):
-        raise ValueError("pred and label have different affines, expected one grid")
+    if pred.ndim != 4 or pred.shape[0] != 1:
+        raise ValueError(f"pred has shape {tuple(pred.shape)}, expected (1, X, Y, Z)")
+    if isinstance(pred, MetaTensor) and not torch.equal(pred.affine.cpu(), label.affine.cpu()):
+        to_ras = Orientation("RAS", labels=None)
+        pred, label = cast(MetaTensor, to_ras(pred)), cast(MetaTensor, to_ras(label))
+    affine = (pred if isinstance(pred, MetaTensor) else label).affine.cpu()
+    check_same_grid("label", label.shape[1:], label.affine.cpu(), "pred", pred.shape[1:], affine)
+    return pred, label
 
 
 def _common_box(boxes: Iterable[tuple[slice, ...] | None]) -> tuple[slice, ...]:

@@ -12,6 +12,8 @@ from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surf
 from monai.networks import one_hot
 
 from custom_components.anatomy import INDEX, ORGAN_NAMES, annotated_channels
+from custom_components.data.set_aside import SetAsideDataset
+from custom_components.engines import CaseEvaluator
 from custom_components.handlers.organ_metrics import OrganMetrics, measure_organs, summarise
 
 SPACING = (2.0, 2.0, 6.0)
@@ -165,8 +167,9 @@ def test_errors_name_the_case_and_what_was_found(two_cases, tmp_path):
 
     case = two_cases[0]
     wrong = {
-        r"case 007: pred has shape \(1, 24, 24, 8\), expected": {"image": case["image"][..., :8]},
-        "case 007: pred and label have different affines": {
+        r"case 007: pred has shape \(2, 24, 24, 16\), expected": {"image": case["image"].repeat(2, 1, 1, 1)},
+        "case 007: label has 24 x 24 x 16 voxels, expected 24 x 24 x 8 as pred": {"image": case["image"][..., :8]},
+        "case 007: label lies up to 81.75 mm off the grid of pred, expected at most 0.10 mm": {
             "image": MetaTensor(case["image"].as_tensor(), affine=torch.eye(4))
         },
         "case 007: label is a Tensor without affine": {"label": case["label"].as_tensor()},
@@ -174,3 +177,77 @@ def test_errors_name_the_case_and_what_was_found(two_cases, tmp_path):
     for message, change in wrong.items():
         with pytest.raises(ValueError, match=message):
             evaluate([{**case, **change}], tmp_path)
+
+
+def test_a_label_stored_in_another_order_is_measured_alike(two_cases, tmp_path):
+    case = two_cases[0]
+    affine = AFFINE[:, [0, 2, 1, 3]] @ torch.tensor([[-1.0, 0, 0, 23], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    other = MetaTensor(case["label"].as_tensor().flip(1).transpose(2, 3).contiguous(), affine=affine)
+    as_stored, turned = (
+        evaluate([{**case, "label": label}], tmp_path, surface_tolerance_mm=5.0) for label in (case["label"], other)
+    )
+    pd.testing.assert_frame_equal(as_stored, turned)
+
+
+def evaluate_cases(items: list[dict], output_dir) -> OrganMetrics:
+    handler = OrganMetrics(output_dir, show=False)
+    CaseEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(SetAsideDataset(items), batch_size=1),
+        network=GiveBack(),
+        val_handlers=[handler],
+    ).run()
+    return handler
+
+
+def test_cases_set_aside_are_listed_and_the_others_measured(two_cases, tmp_path):
+    bad = {"case_id": "a", "error": "a.nii.gz: truncated, badly"}
+    moved = {
+        **two_cases[1],
+        "case_id": "c",
+        "label": MetaTensor(two_cases[1]["label"].as_tensor(), affine=torch.eye(4)),
+    }
+    handler = evaluate_cases([bad, two_cases[0], moved], tmp_path)
+    table = pd.read_csv(tmp_path / "organ_metrics.csv", dtype=str)
+    assert table["case_id"].unique().tolist() == ["007"]
+    assert len(table) == len(ORGAN_NAMES)
+    listed = pd.read_csv(tmp_path / "set_aside.csv").set_index("case_id")["reason"]
+    assert listed["a"] == "a.nii.gz: truncated, badly"
+    assert listed["c"].startswith("case c: label lies up to ")
+    with pytest.raises(SystemExit, match=r"^error: 2 of 3 cases set aside; see .*set_aside\.csv$"):
+        handler.raise_for_set_aside()
+
+
+def test_a_run_without_bad_cases_leaves_no_list_of_an_earlier_one(two_cases, tmp_path):
+    evaluate_cases([{"case_id": "a", "error": "bad"}], tmp_path)
+    handler = evaluate_cases(two_cases, tmp_path)
+    handler.raise_for_set_aside()
+    assert {path.name for path in tmp_path.iterdir()} == {"organ_metrics.csv", "organ_metrics.png"}
+
+
+def test_where_every_case_is_bad_nothing_of_an_earlier_run_stays_in_the_table(two_cases, tmp_path):
+    evaluate_cases(two_cases, tmp_path)
+    handler = evaluate_cases([{"case_id": "a", "error": "bad"}, {"case_id": "b", "error": "bad"}], tmp_path)
+    assert len(pd.read_csv(tmp_path / "organ_metrics.csv")) == 0
+    with pytest.raises(SystemExit, match="^error: 2 of 2 cases set aside"):
+        handler.raise_for_set_aside()
+
+
+def test_in_one_process_no_case_is_taken_for_a_repetition(two_cases, tmp_path):
+    table = evaluate([two_cases[1], {**two_cases[0], "case_id": "b"}], tmp_path)
+    assert table.loc[("b", "liver"), "dice"].tolist() == pytest.approx([1, 5 / 6])
+
+
+def test_what_a_sampler_gave_to_two_processes_counts_once(two_cases, tmp_path, monkeypatch):
+    handler = OrganMetrics(tmp_path, show=False)
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    monkeypatch.setattr("ignite.distributed.all_gather", lambda rows: [rows, rows])
+    CaseEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(SetAsideDataset([*two_cases, {"case_id": "c", "error": "bad"}]), batch_size=1),
+        network=GiveBack(),
+        val_handlers=[handler],
+    ).run()
+    assert len(pd.read_csv(tmp_path / "organ_metrics.csv")) == 2 * len(ORGAN_NAMES)
+    with pytest.raises(SystemExit, match="^error: 1 of 3 cases set aside"):
+        handler.raise_for_set_aside()
