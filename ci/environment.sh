@@ -1,15 +1,19 @@
-# Sourced by the other scripts: makes and enters a virtual environment with the requirements in it.
-# Use: source ci/environment.sh [EXTRA]; PYTHON chooses the interpreter, VENV the folder.
+# Sourced by the other scripts: `enter_environment [EXTRA]` makes and enters a virtual environment with the requirements
+# in it. PYTHON chooses the interpreter, VENV the folder.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="${VENV:-$ROOT/.venv}"
-EXTRA="${1:-}"
 
 find_python() {
     local candidate
     for candidate in "${PYTHON:-}" python3 python python3.13 python3.12 python3.11 python3.10; do
         [ -n "$candidate" ] || continue
-        "$candidate" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue
+        "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue
+        if ! "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
+            echo "$candidate cannot make virtual environments, as it comes without venv or ensurepip" \
+                "(Debian, Ubuntu: apt-get install python3-venv)" >&2
+            continue
+        fi
         echo "$candidate"
         return
     done
@@ -17,24 +21,22 @@ find_python() {
     return 1
 }
 
-install_requirements() {
-    local wanted stamp="$VENV/.installed-${EXTRA:-base}"
+enter_environment() {
+    local extra="${1:-}" stamp wanted python
+    stamp="$VENV/.installed-${extra:-base}"
     wanted="$(cat "$ROOT/requirements.txt" "$ROOT/pyproject.toml" | cksum) $ROOT"
-    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
-        return
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        # An interrupted run may have left an environment without pip: then it is made anew.
+        if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+            python="$(find_python)"
+            echo "+ $python -m venv $VENV"
+            "$python" -m venv --clear "$VENV"
+        fi
+        echo "+ pip install -r requirements.txt${extra:+ -e .[$extra]}   (the first time this takes minutes)"
+        (cd "$ROOT" && "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+            -r requirements.txt ${extra:+-e ".[$extra]"})
+        echo "$wanted" >"$stamp"
     fi
-    if [ ! -x "$VENV/bin/python" ]; then
-        local python
-        python="$(find_python)"
-        echo "+ $python -m venv $VENV"
-        "$python" -m venv "$VENV"
-    fi
-    echo "+ pip install -r requirements.txt${EXTRA:+ -e .[$EXTRA]}   (the first time this takes minutes)"
-    (cd "$ROOT" && "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-        -r requirements.txt ${EXTRA:+-e ".[$EXTRA]"})
-    echo "$wanted" >"$stamp"
+    # shellcheck disable=SC1091
+    source "$VENV/bin/activate"
 }
-
-install_requirements
-# shellcheck disable=SC1091
-source "$VENV/bin/activate"

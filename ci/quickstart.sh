@@ -4,6 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 OUT="$(mkdir -p "${OUT:-$ROOT/quickstart}" && cd "${OUT:-$ROOT/quickstart}" && pwd)"
+enter_environment
 cd "$ROOT"
 STARTED=$SECONDS
 
@@ -13,6 +14,15 @@ run() {
     printf ' %q' "$@"
     printf '\n'
     "$@"
+}
+run_unless_newer() { # FILE THAN COMMAND...: FILE is what the command makes, THAN what it makes it from
+    local file="$1" than="$2"
+    shift 2
+    if [ "$file" -nt "$than" ]; then
+        printf '\n# done before: %s\n' "$file"
+    else
+        run "$@"
+    fi
 }
 
 DATA="$(show "$OUT/phantom")"
@@ -25,7 +35,8 @@ run python -m custom_components phantom "$DATA" --training 12 --validation 4 --t
 run python -m monai.bundle run training --config_file "['$CONFIGS/train.yaml','$CONFIGS/phantom.yaml']" \
     "${PLACES[@]}" "$BASELINE/training" --resume true
 
-run python -m monai.bundle run evaluating \
+run_unless_newer "$BASELINE/evaluation/organ_metrics.png" "$BASELINE/models/model.pt" \
+    python -m monai.bundle run evaluating \
     --config_file "['$CONFIGS/train.yaml','$CONFIGS/evaluate.yaml','$CONFIGS/phantom.yaml']" \
     "${PLACES[@]}" "$BASELINE/evaluation"
 
@@ -33,8 +44,9 @@ run python -m monai.bundle run inferring --config_file "['$CONFIGS/inference.yam
     --dataset_dir "$DATA/imagesTs" --ckpt_dir "$BASELINE/models" --output_dir "$BASELINE/segmentations"
 
 CASE="$(basename "$(find "$BASELINE/segmentations" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)")"
-run python -m custom_components planes "$DATA/imagesTs/$CASE.nii.gz" \
-    "$BASELINE/segmentations/$CASE/${CASE}_seg.nii.gz" "$BASELINE/$CASE.png"
+SEGMENTATION="$BASELINE/segmentations/$CASE/${CASE}_seg.nii.gz"
+run_unless_newer "$BASELINE/$CASE.png" "$SEGMENTATION" \
+    python -m custom_components planes "$DATA/imagesTs/$CASE.nii.gz" "$SEGMENTATION" "$BASELINE/$CASE.png"
 
 cat <<EOF
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Environment with the test dependencies, then lint, types and all fast tests. Arguments go to pytest.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" test
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+enter_environment test
 cd "$ROOT"
 
 ruff check .

@@ -127,6 +127,13 @@ def test_metadata_matches_network_and_organs():
     assert list(pred["channel_def"].values()) == ["background", *organs]
 
 
+def test_metadata_is_valid_against_the_schema_that_it_names(tmp_path: Path):
+    done = monai_bundle("verify_metadata", "--meta_file", METADATA, "--filepath", tmp_path / "schema.json")
+    if not (tmp_path / "schema.json").is_file():
+        pytest.skip("the schema cannot be downloaded here")
+    assert done.returncode == 0, done.stderr
+
+
 def test_network_fits_the_metadata():
     done = monai_bundle(
         "verify_net_in_out", "network_def", "--device", "cpu", "--meta_file", METADATA, "--config_file", INFERENCE
