@@ -14,7 +14,8 @@ from monai.networks import one_hot
 from custom_components.anatomy import INDEX, ORGAN_NAMES, annotated_channels
 from custom_components.data.set_aside import SetAsideDataset
 from custom_components.engines import CaseEvaluator
-from custom_components.handlers.organ_metrics import OrganMetrics, measure_organs, summarise
+from custom_components.handlers.organ_metrics import OrganMetrics, measure_organs
+from custom_components.report.organ_dice import summarise
 
 SPACING = (2.0, 2.0, 6.0)
 AFFINE = torch.diag(torch.tensor([*SPACING, 1.0]))
