@@ -46,6 +46,7 @@ def bundle_steps(batch: dict[str, torch.Tensor], bfloat16: bool, steps: int, fol
     parser["train#dataset#data"], parser["validate#dataset#data"] = [], []
     parser["train#trainer#train_data_loader"] = [batch] * steps
     parser["max_epochs"] = 1
+    parser["train#handlers#5#_disabled_"] = parser["train#handlers#8#_disabled_"] = True  # validation, progress bar
     trainer = parser.get_parsed_content("train#trainer")
     seconds: list[float] = []
 
