@@ -10,8 +10,11 @@ STARTED=$SECONDS
 
 show() { case "$1" in "$ROOT"/*) echo "${1#"$ROOT"/}" ;; *) echo "$1" ;; esac; }
 run() {
+    local word
     printf '\n+'
-    printf ' %q' "$@"
+    for word in "$@"; do # quoted as a person would
+        case "$word" in *[\'\[\ ]*) printf ' "%s"' "$word" ;; *) printf ' %s' "$word" ;; esac
+    done
     printf '\n'
     "$@"
 }
@@ -48,13 +51,14 @@ SEGMENTATION="$BASELINE/segmentations/$CASE/${CASE}_seg.nii.gz"
 run_unless_newer "$BASELINE/$CASE.png" "$SEGMENTATION" \
     python -m custom_components planes "$DATA/imagesTs/$CASE.nii.gz" "$SEGMENTATION" "$BASELINE/$CASE.png"
 
-cat <<EOF
-
-Done in $(((SECONDS - STARTED) / 60)) min $(((SECONDS - STARTED) % 60)) s. To look at:
-  $BASELINE/$CASE.png                        a test case with the organs found in it
-  $BASELINE/training/learning_curve.png      loss and validation Dice by epoch
-  $BASELINE/evaluation/organ_metrics.png     Dice by organ on the validation cases
-  $BASELINE/evaluation/organ_metrics.csv     Dice, Hausdorff distance and surface Dice by case and organ
-  $BASELINE/segmentations/summary.csv        every segmented case: status and volume of each organ
-  $BASELINE/segmentations/<case>/            label maps on the grid of their CT
+printf '\nDone in %d min %d s. To look at:\n' $(((SECONDS - STARTED) / 60)) $(((SECONDS - STARTED) % 60))
+while IFS='|' read -r file what; do
+    printf '  %-56s %s\n' "$BASELINE/$file" "$what"
+done <<EOF
+$CASE.png|a test case with the organs found in it
+training/learning_curve.png|loss and validation Dice by epoch
+evaluation/organ_metrics.png|Dice by organ on the validation cases
+evaluation/organ_metrics.csv|Dice, Hausdorff distance and surface Dice by case and organ
+segmentations/summary.csv|every segmented case: status and volume of each organ
+segmentations/<case>/|label maps on the grid of their CT
 EOF
