@@ -4,8 +4,9 @@
 #   bash benchmarks/phantom_difficulty.sh [OUT]
 #
 # Two networks, trained for the same number of steps: one on 12 volumes of the narrow distribution (shift 0), one with
-# the true labels of 200 volumes drawn over the whole range. Both segment the same held-out cases, drawn over the whole
-# range too; the simulated rater codes them. On 2 cores this takes about an hour, most of it training.
+# the true labels of 200 volumes drawn over the whole range. A third, to see what training on gains, has the 12 volumes
+# and twice as many steps. All segment the same held-out cases, drawn over the whole range too; the simulated rater codes
+# them. On 2 cores this takes about an hour, most of it training.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT="${1:-benchmarks/results/phantom_difficulty}"
@@ -24,6 +25,8 @@ python -m custom_components phantom "$OUT/narrow" --training 12 --validation 4 -
 python -m custom_components phantom "$OUT/wide" --training 200 --validation 8 --test 0 --training_shift 1.0 --seed 2
 train baseline "$OUT/narrow" 400 20
 train oracle "$OUT/wide" 24 2
+train longer "$OUT/narrow" 800 20
 
 printf '\n%s\n' "trained on 12 narrow volumes:" "$(cat "$OUT/baseline/shares.txt")" \
+    "for twice as many steps:" "$(cat "$OUT/longer/shares.txt")" \
     "trained with the truth of 200 volumes over the whole range:" "$(cat "$OUT/oracle/shares.txt")"
