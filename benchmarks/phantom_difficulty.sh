@@ -24,6 +24,23 @@ train() { # name, cohort, epochs
 python -m custom_components phantom "$OUT/narrow" --training 12 --validation 4 --test 250 --seed 1
 python -m custom_components phantom "$OUT/wide" --training 200 --validation 8 --test 0 --training_shift 1.0 --seed 2
 train baseline "$OUT/narrow" 400 20
+
+# Dice of the baseline by organ: on the narrow validation cases, and on the held-out ones with their truth
+python - "$OUT/narrow" <<'EOF'
+import json, sys, pathlib
+folder = pathlib.Path(sys.argv[1])
+cases = [{"image": c["image"], "label": f"truth/{pathlib.Path(c['image']).name}"}
+         for c in json.loads((folder / "dataset.json").read_text())["test"]]
+validation = json.loads((folder / "dataset.json").read_text())["validation"]
+(folder / "labelled.json").write_text(json.dumps({"validation": validation, "test": cases}))
+EOF
+for section in validation test; do
+    python -m monai.bundle run evaluating \
+        --config_file "['$CONFIGS/train.yaml','$CONFIGS/evaluate.yaml','$CONFIGS/phantom.yaml']" \
+        --datalist "$OUT/narrow/labelled.json" --section "$section" --ckpt_dir "$OUT/baseline/models" \
+        --output_dir "$OUT/baseline/evaluation_$section"
+done
+
 train oracle "$OUT/wide" 24 2
 train longer "$OUT/narrow" 800 20
 

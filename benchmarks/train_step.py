@@ -46,7 +46,8 @@ def bundle_steps(batch: dict[str, torch.Tensor], bfloat16: bool, steps: int, fol
     parser["train#dataset#data"], parser["validate#dataset#data"] = [], []
     parser["train#trainer#train_data_loader"] = [batch] * steps
     parser["max_epochs"] = 1
-    parser["train#handlers#5#_disabled_"] = parser["train#handlers#8#_disabled_"] = True  # validation, progress bar
+    for place in (5, 6, 9):  # validations, progress bar
+        parser[f"train#handlers#{place}#_disabled_"] = True
     trainer = parser.get_parsed_content("train#trainer")
     seconds: list[float] = []
 

@@ -43,8 +43,11 @@ run_unless_newer "$BASELINE/evaluation/organ_metrics.png" "$BASELINE/models/mode
     --config_file "['$CONFIGS/train.yaml','$CONFIGS/evaluate.yaml','$CONFIGS/phantom.yaml']" \
     "${PLACES[@]}" "$BASELINE/evaluation"
 
+# finished cases are skipped, unless there are newer weights
+AGAIN=false
+[ "$BASELINE/models/model.pt" -nt "$BASELINE/segmentations/summary.csv" ] && AGAIN=true
 run python -m monai.bundle run inferring --config_file "['$CONFIGS/inference.yaml','$CONFIGS/phantom.yaml']" \
-    --dataset_dir "$DATA/imagesTs" --ckpt_dir "$BASELINE/models" --output_dir "$BASELINE/segmentations"
+    --dataset_dir "$DATA/imagesTs" --ckpt_dir "$BASELINE/models" --output_dir "$BASELINE/segmentations" --overwrite "$AGAIN"
 
 CASE="$(basename "$(find "$BASELINE/segmentations" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)")"
 SEGMENTATION="$BASELINE/segmentations/$CASE/${CASE}_seg.nii.gz"

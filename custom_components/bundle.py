@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 
 import custom_components
-from custom_components.handlers.stop_on_nonfinite import NonFiniteLossError
+from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
 from custom_components.user_errors import exit_on_user_error
 
@@ -34,6 +34,27 @@ def find_bundle_root(name: str) -> str:
             if metadata.is_file() and json.loads(metadata.read_text()).get("name") == name:
                 return str(root)
     return "."
+
+
+@exit_on_user_error
+def flag(value: bool | str, name: str) -> bool:
+    """Read a switch of a configuration; on the command line of `monai.bundle`, `true` and `false` arrive as texts.
+
+    Args:
+        value: True, False, or one of them as a text, in whatever case of letters.
+        name: of the switch, for the message.
+
+    Raises:
+        SystemExit: it is something else; one line, and exit code 1.
+
+    Example:
+        >>> flag("false", "resume"), flag(True, "resume")
+        (False, True)
+    """
+    known = {"true": True, "false": False}
+    if str(value).lower() not in known:
+        raise ValueError(f"{name} is {value!r}, expected true or false")
+    return known[str(value).lower()]
 
 
 @exit_on_user_error
@@ -65,5 +86,5 @@ def run_training(trainer: Engine) -> None:
     """
     try:
         trainer.run()
-    except (NonFiniteLossError, ResumeError) as error:
+    except (NonFiniteError, ResumeError) as error:
         raise SystemExit(f"error: {error}") from None

@@ -31,7 +31,12 @@ def test_case_of_any_label_set_is_prepared(tmp_path: Path, label_set: object, nu
     image[5:15, 5:15, 2:8], label[5:15, 5:15, 2:8] = 50, number
     for name, array in (("ct", image), ("seg", label)):
         nib.save(nib.Nifti1Image(array, np.diag([-4.0, -4, 6, 1])), tmp_path / f"{name}.nii.gz")
-    entry = {"image": "ct.nii.gz", "label": "seg.nii.gz", **({"label_set": label_set} if label_set else {})}
+    entry = {
+        "image": "ct.nii.gz",
+        "label": "seg.nii.gz",
+        "image_id": "of another program",
+        **({"label_set": label_set} if label_set else {}),
+    }
     (tmp_path / "dataset.json").write_text(json.dumps({"training": [entry]}))
     (case,) = labelled_cases(tmp_path / "dataset.json")
     item = ct_preprocessing(pixdim=(4, 4, 6), roi_size=(24, 24, 16), with_label=True)(case)

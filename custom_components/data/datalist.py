@@ -56,6 +56,10 @@ def _csv_entries(path: Path, text: str) -> list[Mapping]:
     return list(rows)
 
 
+CASE_KEYS = ("image", "label", CASE_ID, "label_set")
+"""What is read of an entry. Other keys of a list are of other programs; some would disturb MONAI's transforms."""
+
+
 @exit_on_user_error
 def labelled_cases(datalist: str | Path, section: str = "training", *, set_aside: bool = False) -> list[dict[str, Any]]:
     """Read the labelled cases of a Decathlon `dataset.json`; for use in configs.
@@ -68,7 +72,8 @@ def labelled_cases(datalist: str | Path, section: str = "training", *, set_aside
             `SetAsideDataset`, instead of ending the program.
 
     Returns:
-        The entries with paths resolved and a `case_id`, by default the name of the image without suffix.
+        For each entry `image` and `label` with paths resolved, `case_id`, by default the name of the image without
+        suffix, and `label_set` where it is given.
 
     Raises:
         SystemExit: the list is missing or empty, an entry has no image or label, or its case id belongs to another
@@ -99,7 +104,7 @@ def labelled_cases(datalist: str | Path, section: str = "training", *, set_aside
 
 
 def _labelled_case(entry: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
-    case = dict(entry)
+    case = {key: entry[key] for key in CASE_KEYS if entry.get(key) is not None}
     for key in ("image", "label"):
         if not isinstance(case.get(key), str) or not case[key]:
             raise ValueError(f"{path}: {where} has {key} {case.get(key)!r}, expected a path")

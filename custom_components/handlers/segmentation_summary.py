@@ -38,21 +38,23 @@ class SegmentationSummary:
     loses none. A run on the same folder keeps the rows of earlier runs: a skipped case keeps its seconds and
     volumes (counted from its file if a killed run left no row). At the end the rows are sorted by case id.
 
-    A case that is set aside has no segmentation: that of an earlier run (with other input, or done again by
-    `overwrite`) is removed.
-
     Args:
         output_dir: where the segmentations lie.
+        overwrite: whether finished cases are done again; then a case that is set aside keeps no segmentation of an
+            earlier run.
         pred_key: key of the label map `(1, X, Y, Z)` in the engine's output.
 
     Example (in a config)::
 
-        handlers: [{_target_: custom_components.handlers.SegmentationSummary, output_dir: "@output_dir"}]
-        run: ["$@evaluator.run()", "$@handlers[0].raise_for_set_aside()"]
+        summary:
+          _target_: custom_components.handlers.segmentation_summary.SegmentationSummary
+          output_dir: "@output_dir"
+        run: ["$@evaluator.run()", "$@summary.raise_for_set_aside()"]
     """
 
-    def __init__(self, output_dir: str | Path, pred_key: str = "pred") -> None:
+    def __init__(self, output_dir: str | Path, *, overwrite: bool = False, pred_key: str = "pred") -> None:
         self.output_dir = Path(output_dir)
+        self.overwrite = overwrite
         self.path = self.output_dir / "summary.csv"
         self.pred_key = pred_key
         self._rows: dict[str, Row] = {}
@@ -82,8 +84,6 @@ class SegmentationSummary:
 
     def _append(self, engine: Engine) -> None:
         case: CaseResult = engine.state.case  # type: ignore[attr-defined]
-        if case.status == SET_ASIDE:
-            self._remove_earlier(case.case_id)
         row = {
             CASE_ID: case.case_id,
             "status": case.status,
@@ -94,12 +94,14 @@ class SegmentationSummary:
             row |= _volumes(engine.state.output[0][self.pred_key])  # type: ignore[index]
         elif case.status == SKIPPED:
             row |= self._earlier(case.case_id)
+        elif self.overwrite:
+            self._remove_earlier(case.case_id)
         self._rows[case.case_id] = row
-        self._counts[case.status] += 1
+        self._counts[row["status"]] += 1
         with self.path.open("a", newline="", encoding="utf-8") as file:
             file.write(_text([row]))
         done, total = engine.state.iteration, engine.state.epoch_length
-        logger.info(f"[{done}/{total}] {case.case_id}: {case.status} ({case.seconds:.1f} s)")
+        logger.info(f"[{done}/{total}] {case.case_id}: {row['status']} ({case.seconds:.1f} s)")
 
     def _remove_earlier(self, case_id: str) -> None:
         path = segmentation_path(self.output_dir, case_id)
@@ -117,9 +119,12 @@ class SegmentationSummary:
         try:
             image = nib.load(segmentation_path(self.output_dir, case_id))
             labels = torch.as_tensor(np.asarray(image.dataobj))  # type: ignore[attr-defined]
-        except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
-            return {"reason": f"finished before, but its segmentation cannot be read: {type(error).__name__}"}
-        return {"seconds": "", **_volumes(MetaTensor(labels, affine=torch.as_tensor(image.affine)))}  # type: ignore[attr-defined]
+            volumes = _volumes(MetaTensor(labels, affine=torch.as_tensor(image.affine)))  # type: ignore[attr-defined]
+        except Exception as error:  # a file may be damaged in many ways
+            why = f"its segmentation of an earlier run cannot be read ({type(error).__name__}): delete it, or overwrite"
+            logger.warning(f"{case_id}: set aside: {why}")
+            return {"status": SET_ASIDE, "reason": why}
+        return {"seconds": "", **volumes}
 
     def _finish(self, engine: Engine) -> None:
         _write(self.path, self._rows)

@@ -12,18 +12,18 @@ from monai.utils import CommonKeys
 from custom_components.case_ids import CASE_ID
 
 
-class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite."""
+class NonFiniteError(RuntimeError):
+    """The loss, or a weight, became NaN or infinite."""
 
 
 class StopOnNonFiniteLoss:
-    """Raise `NonFiniteLossError` when the loss is NaN or infinite, before its backward pass.
+    """Raise `NonFiniteError` when the loss is NaN or infinite, before its backward pass.
 
     Neither the weights nor the optimiser have met the value then, so the last checkpoint is good.
     (`ignite.handlers.TerminateOnNan` looks after the step, and lets the run end as a success.)
 
     Raises:
-        NonFiniteLossError: (when called) one line with the loss, epoch, iteration, and the batch's `case_id`.
+        NonFiniteError: (when called) one line with the loss, epoch, iteration, and the batch's `case_id`.
 
     Example::
 
@@ -41,7 +41,7 @@ class StopOnNonFiniteLoss:
         if torch.isfinite(loss).all():
             return
         state = engine.state
-        raise NonFiniteLossError(
+        raise NonFiniteError(
             f"loss is {loss.item()} at epoch {state.epoch}, iteration {state.iteration} "
             f"(case {_case_ids(state.batch)}), expected a finite number; the weights were not changed by it"
         )

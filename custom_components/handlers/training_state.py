@@ -1,4 +1,4 @@
-"""Handlers that make a training go on after a kill as if nothing had happened."""
+"""Handler that makes a training go on after a kill as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -8,105 +8,19 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import Checkpoint, DiskSaver
+from ignite.handlers import Checkpoint
 from torch.optim.lr_scheduler import LambdaLR
 
-from custom_components.data.seeded_dataset import SeededCacheDataset
+from custom_components.checkpoints import save_state, unwrapped
+from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 
 logger = logging.getLogger(__name__)
 
 
-def _save(state: Mapping[str, Any], path: Path) -> None:
-    """Write on rank 0 under a temporary name, then rename: a kill never leaves half a file."""
-    DiskSaver(str(path.parent), atomic=True, require_empty=False)(state, path.name)
-
-
 class ResumeError(ValueError):
     """The saved state of a training does not fit the run that is to go on from it."""
-
-
-def unwrapped(item: Any) -> Any:
-    """Return the network inside of a `DistributedDataParallel`; everything else as it is."""
-    return item.module if isinstance(item, torch.nn.parallel.DistributedDataParallel) else item
-
-
-class SeedEpoch:
-    """Seed torch and the dataset by the number of the epoch, so that an epoch needs no random state of the one before.
-
-    Args:
-        dataset: the training data.
-        seed: base of the seeds.
-
-    Example::
-
-        trainer = SupervisedTrainer(..., train_handlers=[SeedEpoch(dataset, seed=0), ...])
-    """
-
-    def __init__(self, dataset: SeededCacheDataset, seed: int = 0) -> None:
-        self.dataset = dataset
-        self.seed = seed
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to a trainer."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Seed for `engine.state.epoch`."""
-        torch.manual_seed((self.seed << 20) + engine.state.epoch)
-        self.dataset.set_epoch(engine.state.epoch)
-
-
-class BestWeights:
-    """Keep the weights of the epoch with the best key metric, as a plain state dict.
-
-    Args:
-        network: whose weights to keep (the averaged one, where there is one).
-        path: file to write.
-
-    Example::
-
-        evaluator = SupervisedEvaluator(..., val_handlers=[BestWeights(network, "models/model.pt")])
-    """
-
-    def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
-        self.network = network
-        self.path = Path(path)
-        self._engine: Engine | None = None
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to a MONAI evaluator with a key metric."""
-        self._engine = engine
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Write the weights if this epoch's key metric is the best so far."""
-        state: Any = engine.state
-        if state.best_metric_epoch != state.epoch:
-            return
-        _save(unwrapped(self.network).state_dict(), self.path)
-        logger.info(
-            "best %s so far %.4f in epoch %d: saved %s",
-            state.key_metric_name, state.best_metric, state.epoch, self.path,
-        )  # fmt: skip
-
-    def state_dict(self) -> dict[str, float | int]:
-        """The best metric and its epoch."""
-        state = self._engine_state()
-        return {"best_metric": float(state.best_metric), "best_metric_epoch": int(state.best_metric_epoch)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the evaluator know the best metric of the run that goes on."""
-        engine_state = self._engine_state()
-        engine_state.best_metric = state["best_metric"]
-        engine_state.best_metric_epoch = state["best_metric_epoch"]
-
-    def _engine_state(self) -> Any:
-        if self._engine is None:
-            raise RuntimeError("BestWeights is not attached, expected it among the val_handlers of an evaluator")
-        return self._engine.state
 
 
 class TrainingState:
@@ -125,6 +39,7 @@ class TrainingState:
         settings: named numbers, texts or lists of them that must be the same in a run that resumes.
 
     Raises:
+        NonFiniteError: (after an epoch) a weight became NaN or infinite.
         ResumeError: (when the training starts) the saved state belongs to another number of training cases or to
             other settings, lacks one of `objects` or does not fit it, or cannot be read.
 
@@ -157,10 +72,16 @@ class TrainingState:
         return {**self.objects, "trainer": engine, **({"scaler": scaler} if scaler is not None else {})}
 
     def save(self, engine: Engine) -> None:
-        """Write the state."""
-        if idist.get_rank() == 0:
-            state = {name: unwrapped(item).state_dict() for name, item in self._all(engine).items()}
-            _save({**state, "settings": self.settings}, self.path)
+        """Write the state, unless a weight is NaN or infinite: then the last good state stays."""
+        objects = self._all(engine)
+        for name, item in objects.items():
+            if isinstance(item, torch.nn.Module) and not all(p.isfinite().all() for p in item.parameters()):
+                raise NonFiniteError(
+                    f"{name} holds weights that are NaN or infinite after epoch {engine.state.epoch}, "
+                    f"expected finite ones; {self.path} is left as it was"
+                )
+        state = {name: unwrapped(item).state_dict() for name, item in objects.items()}
+        save_state({**state, "settings": self.settings}, self.path)
 
     def load(self, engine: Engine) -> None:
         """Read the state; the number of epochs stays that of this run."""

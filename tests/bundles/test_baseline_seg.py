@@ -102,6 +102,14 @@ def test_all_properties_of_the_bundle_specification_are_there(config: Path, kind
     assert workflow.check_properties() == []
 
 
+def test_only_what_reports_is_left_out_by_the_other_processes():
+    train, multi = parsed(TRAIN), ConfigParser.load_config_file(MULTI)
+    places = [key.removesuffix("#_disabled_") for key in multi if key.endswith("#_disabled_")]
+    assert sorted(train[f"{place}#_target_"].rpartition(".")[2] for place in places) == [
+        "EpochProgress", "StatsHandler", "TensorBoardStatsHandler", "TensorBoardStatsHandler",
+    ]  # fmt: skip
+
+
 def test_metadata_matches_network_and_organs():
     metadata = json.loads(METADATA.read_text())
     assert set(metadata) >= {
@@ -213,7 +221,7 @@ def test_finished_training_goes_on_when_it_gets_more_epochs_and_refuses_other_se
     state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     assert all(torch.equal(state["network"][name], state["kept_network"][name]) for name in state["network"])
 
-    assert train(cohort, tmp_path, max_epochs=1, val_interval=5, ema_momentum=0, resume=True).returncode == 0
+    assert train(cohort, tmp_path, max_epochs=1, val_interval=5, ema_momentum=0, resume="true").returncode == 0
     assert (tmp_path / "training" / "learning_curve.png").read_bytes() == picture
 
     other = train(cohort, tmp_path, max_epochs=2, ema_momentum=0, resume=True, learning_rate=0.5)
@@ -284,13 +292,13 @@ def test_finished_cases_are_skipped_and_bad_ones_set_aside(cohort: Path, trained
     assert first.returncode == 1
     assert "2 of 3 cases set aside" in first.stderr
     written = (output / "good" / "good_seg.nii.gz").stat().st_mtime_ns
-    second = infer(folder, output, trained)
+    second = infer(folder, output, trained, overwrite="false")
     assert second.returncode == 1
     assert (output / "good" / "good_seg.nii.gz").stat().st_mtime_ns == written
     summary = pd.read_csv(output / "summary.csv").set_index("case_id")
     assert summary["status"].to_dict() == {"cut": "set_aside", "good": "skipped", "text": "set_aside"}
     assert summary.loc["good", "liver_ml"] >= 0
-    assert infer(folder, output, trained, overwrite=True).returncode == 1
+    assert infer(folder, output, trained, overwrite="true").returncode == 1
     assert (output / "good" / "good_seg.nii.gz").stat().st_mtime_ns != written
 
 
@@ -299,7 +307,13 @@ def test_user_errors_are_one_line(cohort: Path, trained: Path, tmp_path: Path):
     empty = infer(tmp_path / "empty", tmp_path / "out", trained)
     no_weights = infer(cohort / "imagesTs", tmp_path / "out", tmp_path)
     no_cohort = train(tmp_path / "empty", tmp_path)
-    for done, text in ((empty, "found no files"), (no_weights, "no weights at"), (no_cohort, "dataset.json")):
+    no_switch = infer(cohort / "imagesTs", tmp_path / "out", trained, overwrite="maybe")
+    for done, text in (
+        (empty, "found no files"),
+        (no_weights, f"--config_file {BUNDLE}/configs/train.yaml"),
+        (no_cohort, "dataset.json"),
+        (no_switch, "error: overwrite is 'maybe', expected true or false"),
+    ):
         assert done.returncode != 0
         assert "Traceback" not in done.stderr, done.stderr
         assert text in done.stderr

@@ -75,10 +75,17 @@ def test_a_finished_case_without_a_row_gets_its_volumes_from_its_file(tmp_path: 
     path.parent.mkdir()
     nib.save(nib.Nifti1Image(LABELS[0].numpy(), AFFINE.numpy()), path)
     summary = SegmentationSummary(tmp_path)
-    run(summary, [CaseResult("a", "skipped", "finished before"), CaseResult("b", "skipped", "finished before")])
+    for name, content in (("b", path.read_bytes()[:-300]), ("c", path.read_bytes()[:40] + bytes(200))):
+        segmentation_path(tmp_path, name).parent.mkdir()
+        segmentation_path(tmp_path, name).write_bytes(content)
+    run(summary, [CaseResult(name, "skipped", "finished before") for name in "abcd"])
     table = rows(summary.path)
     assert table["a"]["liver_ml"] == "10.00"
-    assert table["b"]["reason"] == "finished before, but its segmentation cannot be read: FileNotFoundError"
+    for name in "bcd":
+        assert table[name]["status"] == "set_aside"
+        assert "its segmentation of an earlier run cannot be read" in table[name]["reason"]
+    with pytest.raises(SystemExit, match="3 of 4 cases set aside"):
+        summary.raise_for_set_aside()
 
 
 def test_rows_of_cases_that_are_not_in_this_run_stay(tmp_path: Path) -> None:
@@ -107,7 +114,8 @@ def test_volumes_follow_an_oblique_affine(tmp_path: Path) -> None:
     assert rows(summary.path)["a"]["liver_ml"] == "10.00"
 
 
-def test_a_case_that_is_set_aside_keeps_no_segmentation_of_an_earlier_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_an_old_segmentation_goes_where_overwriting_fails_and_stays_otherwise(overwrite: bool, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         path = segmentation_path(tmp_path, name)
         path.parent.mkdir()
@@ -115,9 +123,9 @@ def test_a_case_that_is_set_aside_keeps_no_segmentation_of_an_earlier_run(tmp_pa
     (tmp_path / "d").write_text("a file where the folder of a case should be")
     cases = [CaseResult("b", "ok"), CaseResult("c", "skipped", "finished before")]
     cases += [CaseResult(name, "set_aside", "bad") for name in ("a", "d", "e")]
-    summary = SegmentationSummary(tmp_path)
+    summary = SegmentationSummary(tmp_path, overwrite=overwrite)
     run(summary, cases)
-    assert [segmentation_path(tmp_path, name).is_file() for name in "abc"] == [False, True, True]
+    assert [segmentation_path(tmp_path, name).is_file() for name in "abc"] == [not overwrite, True, True]
     assert [rows(summary.path)[name]["status"] for name in "ade"] == ["set_aside"] * 3
 
 
@@ -132,6 +140,6 @@ def test_the_run_goes_on_where_an_earlier_segmentation_cannot_be_removed(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    run(SegmentationSummary(tmp_path), [CaseResult("a", "set_aside", "bad"), CaseResult("b", "ok")])
+    run(SegmentationSummary(tmp_path, overwrite=True), [CaseResult("a", "set_aside", "bad"), CaseResult("b", "ok")])
     assert list(rows(tmp_path / "summary.csv")) == ["a", "b"]
     assert "a: the segmentation of an earlier run cannot be removed: Permission denied" in caplog.text

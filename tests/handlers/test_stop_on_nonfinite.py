@@ -8,7 +8,7 @@ from ignite.engine import Events
 from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
 
-from custom_components.handlers.stop_on_nonfinite import NonFiniteLossError, StopOnNonFiniteLoss
+from custom_components.handlers.stop_on_nonfinite import NonFiniteError, StopOnNonFiniteLoss
 
 
 def make_trainer(labels: list[float], names: str | None = "abcd", **options) -> SupervisedTrainer:
@@ -36,7 +36,7 @@ def make_trainer(labels: list[float], names: str | None = "abcd", **options) -> 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_stops_before_the_weights_change(value, decollate):
     trainer = make_trainer([1.0, 2.0, 3.0, value], decollate=decollate)
-    with pytest.raises(NonFiniteLossError, match=rf"^loss is {value} at epoch 1, iteration 2 \(case c, d\)"):
+    with pytest.raises(NonFiniteError, match=rf"^loss is {value} at epoch 1, iteration 2 \(case c, d\)"):
         trainer.run()
     assert trainer.weights == [trainer.network.weight.item()]
     assert math.isfinite(trainer.weights[-1])

@@ -1,11 +1,11 @@
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import SupervisedEvaluator
-from monai.handlers import MeanSquaredError, from_engine
 
 from custom_components.data.seeded_dataset import SeededCacheDataset
-from custom_components.handlers.training_state import BestWeights, ResumeError, SeedEpoch, TrainingState
+from custom_components.handlers.seed_epoch import SeedEpoch
+from custom_components.handlers.stop_on_nonfinite import NonFiniteError
+from custom_components.handlers.training_state import ResumeError, TrainingState
 
 
 def trainer_of(weight: torch.nn.Parameter, optimizer: torch.optim.Optimizer) -> Engine:
@@ -99,40 +99,6 @@ def test_other_number_of_cases_is_refused(tmp_path):
         run(tmp_path / "last.pt", epochs=2, resume=True, data=(1.0, 2.0))
 
 
-def evaluator_of(network: torch.nn.Module, handler: BestWeights) -> SupervisedEvaluator:
-    metric = MeanSquaredError(output_transform=from_engine(["pred", "label"]))
-    return SupervisedEvaluator(
-        device="cpu",
-        val_data_loader=[{"image": torch.ones(1, 1, 1), "label": torch.ones(1, 1, 1)}],
-        network=network,
-        key_val_metric={"error": metric},
-        metric_cmp_fn=lambda now, before: now < before,
-        val_handlers=[handler],
-    )
-
-
-def test_best_weights_are_those_of_the_best_epoch_also_after_a_resume(tmp_path):
-    network = torch.nn.Linear(1, 1, bias=False)
-
-    def validate(handler: BestWeights, evaluator: SupervisedEvaluator, epoch: int, weight: float) -> None:
-        torch.nn.init.constant_(network.weight, weight)
-        evaluator.run(epoch)
-
-    best = BestWeights(network, tmp_path / "model.pt")
-    evaluator = evaluator_of(network, best)
-    for epoch, weight in enumerate((3.0, 1.5, 2.0), start=1):
-        validate(best, evaluator, epoch, weight)
-    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 1.5
-
-    later = BestWeights(network, tmp_path / "model.pt")
-    evaluator = evaluator_of(network, later)
-    later.load_state_dict(best.state_dict())
-    validate(later, evaluator, 4, 1.9)
-    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 1.5
-    validate(later, evaluator, 5, 1.1)
-    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == pytest.approx(1.1)
-
-
 def test_state_is_on_disk_before_the_next_epoch_starts(tmp_path):
     seen = []
     network = torch.nn.Linear(1, 1)
@@ -142,3 +108,18 @@ def test_state_is_on_disk_before_the_next_epoch_starts(tmp_path):
     trainer.add_event_handler(Events.EPOCH_STARTED, lambda: seen.append((tmp_path / "last.pt").exists()))
     trainer.run([0], max_epochs=2)
     assert seen == [False, True]
+
+
+def test_weights_that_are_not_finite_never_replace_the_last_good_state(tmp_path):
+    network = torch.nn.Linear(1, 1)
+
+    def step(engine: Engine, batch: float) -> None:
+        torch.nn.init.constant_(network.weight, batch)
+
+    trainer = Engine(step)
+    trainer.state.max_epochs, trainer.state.epoch_length = 1, 1
+    TrainingState(tmp_path / "last.pt", {"network": network}).attach(trainer)
+    trainer.run([2.0], max_epochs=1)
+    with pytest.raises(NonFiniteError, match="network holds weights that are NaN or infinite after epoch 2"):
+        trainer.run([float("nan")], max_epochs=2)
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["network"]["weight"].item() == 2.0

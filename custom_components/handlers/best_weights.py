@@ -1,0 +1,65 @@
+"""Handler that keeps the weights of the best epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from custom_components.checkpoints import save_state, unwrapped
+
+logger = logging.getLogger(__name__)
+
+
+class BestWeights:
+    """Keep the weights of the epoch with the best key metric, as a plain state dict.
+
+    Args:
+        network: whose weights to keep (the averaged one, where there is one).
+        path: file to write.
+
+    Example::
+
+        evaluator = SupervisedEvaluator(..., val_handlers=[BestWeights(network, "models/model.pt")])
+    """
+
+    def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
+        self.network = network
+        self.path = Path(path)
+        self._engine: Engine | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a MONAI evaluator with a key metric."""
+        self._engine = engine
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the weights if this epoch's key metric is the best so far."""
+        state: Any = engine.state
+        if state.best_metric_epoch != state.epoch:
+            return
+        save_state(unwrapped(self.network).state_dict(), self.path)
+        logger.info(
+            "best %s so far %.4f in epoch %d: saved %s",
+            state.key_metric_name, state.best_metric, state.epoch, self.path,
+        )  # fmt: skip
+
+    def state_dict(self) -> dict[str, float | int]:
+        """The best metric and its epoch."""
+        state = self._engine_state()
+        return {"best_metric": float(state.best_metric), "best_metric_epoch": int(state.best_metric_epoch)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the evaluator know the best metric of the run that goes on."""
+        engine_state = self._engine_state()
+        engine_state.best_metric = state["best_metric"]
+        engine_state.best_metric_epoch = state["best_metric_epoch"]
+
+    def _engine_state(self) -> Any:
+        if self._engine is None:
+            raise RuntimeError("BestWeights is not attached, expected it among the val_handlers of an evaluator")
+        return self._engine.state
