@@ -310,7 +310,7 @@ def test_user_errors_are_one_line(cohort: Path, trained: Path, tmp_path: Path):
     no_switch = infer(cohort / "imagesTs", tmp_path / "out", trained, overwrite="maybe")
     for done, text in (
         (empty, "found no files"),
-        (no_weights, f"--config_file {BUNDLE}/configs/train.yaml"),
+        (no_weights, "bundles/baseline_seg/configs/train.yaml`, or name a file with --ckpt_path"),
         (no_cohort, "dataset.json"),
         (no_switch, "error: overwrite is 'maybe', expected true or false"),
     ):
