@@ -1,8 +1,10 @@
 # Sourced by the other scripts: `enter_environment [EXTRA]` makes and enters a virtual environment with the requirements
 # in it. PYTHON chooses the interpreter, VENV the folder.
 
+unset CDPATH
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="${VENV:-$ROOT/.venv}"
+case "$VENV" in /*) ;; *) VENV="$PWD/$VENV" ;; esac
 
 find_python() {
     local candidate
@@ -21,10 +23,16 @@ find_python() {
     return 1
 }
 
+version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+
 enter_environment() {
     local extra="${1:-}" stamp wanted python
     stamp="$VENV/.installed-${extra:-base}"
     wanted="$(cat "$ROOT/requirements.txt" "$ROOT/pyproject.toml" | cksum) $ROOT"
+    if [ -n "${PYTHON:-}" ] && [ -x "$VENV/bin/python" ] && [ "$(version "$PYTHON")" != "$(version "$VENV/bin/python")" ]; then
+        echo "$VENV has Python $(version "$VENV/bin/python"), PYTHON is $(version "$PYTHON"): delete it, or name another VENV" >&2
+        return 1
+    fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         # An interrupted run may have left an environment without pip: then it is made anew.
         if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -37,6 +45,7 @@ enter_environment() {
             -r requirements.txt ${extra:+-e ".[$extra]"})
         echo "$wanted" >"$stamp"
     fi
-    # shellcheck disable=SC1091
-    source "$VENV/bin/activate"
+    # what `activate` does, which does not survive a move of the folder
+    export VIRTUAL_ENV="$VENV" PATH="$VENV/bin:$PATH"
+    unset PYTHONHOME
 }

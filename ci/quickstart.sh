@@ -45,9 +45,10 @@ run_unless_newer "$BASELINE/evaluation/organ_metrics.png" "$BASELINE/models/mode
 
 # finished cases are skipped, unless there are newer weights
 AGAIN=false
-[ "$BASELINE/models/model.pt" -nt "$BASELINE/segmentations/summary.csv" ] && AGAIN=true
+[ -e "$BASELINE/.segmented" ] && [ "$BASELINE/models/model.pt" -nt "$BASELINE/.segmented" ] && AGAIN=true
 run python -m monai.bundle run inferring --config_file "['$CONFIGS/inference.yaml','$CONFIGS/phantom.yaml']" \
     --dataset_dir "$DATA/imagesTs" --ckpt_dir "$BASELINE/models" --output_dir "$BASELINE/segmentations" --overwrite "$AGAIN"
+touch "$BASELINE/.segmented"
 
 CASE="$(basename "$(find "$BASELINE/segmentations" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)")"
 SEGMENTATION="$BASELINE/segmentations/$CASE/${CASE}_seg.nii.gz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ import ignite.distributed as idist
 import torch
 
 from custom_components.data.writers import partial_path
+
+logger = logging.getLogger(__name__)
 
 
 def save_state(state: Mapping[str, Any], path: Path) -> None:
@@ -28,6 +31,19 @@ def save_state(state: Mapping[str, Any], path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def keep_previous(path: Path) -> None:
+    """Rename a file of an earlier training, `last.pt` to `last.previous.pt`, instead of losing it to a new one."""
+    if path.exists() and idist.get_rank() == 0:
+        previous = path.with_name(f"{path.stem}.previous{path.suffix}")
+        os.replace(path, previous)
+        logger.warning("%s is of an earlier training: kept as %s", path, previous)
+
+
+def is_finite(network: torch.nn.Module) -> bool:
+    """Whether no weight is NaN or infinite."""
+    return all(bool(parameter.isfinite().all()) for parameter in network.parameters())
 
 
 def unwrapped(item: Any) -> Any:

@@ -23,8 +23,8 @@ class AutocastInferer(SimpleInferer):
 
     MONAI's engines autocast on CUDA only, with `amp: true`; that stays as it is. Both MONAI's trainer and its
     evaluator call their inferer for the forward pass, so this class brings bfloat16 to the CPU in all of them.
-    Weights stay float32, and so does the output. The network gets a plain tensor: nothing in it needs the meta
-    data, and each operation on a `MetaTensor` costs time.
+    Weights stay float32, and so does the output, on every device. The network gets a plain tensor: nothing in it
+    needs the meta data, and each operation on a `MetaTensor` costs time.
 
     Args:
         cpu_bfloat16: True, False, or None for `cpu_is_fast_in_bfloat16()`.
@@ -42,9 +42,9 @@ class AutocastInferer(SimpleInferer):
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """Return `network(inputs)`, (B, C, X, Y, Z) float32 on CPU."""
+        """Return `network(inputs)`, (B, C, X, Y, Z) float32."""
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         if plain.device.type != "cpu" or not self.cpu_bfloat16:
-            return super().__call__(plain, network, *args, **kwargs)
+            return super().__call__(plain, network, *args, **kwargs).float()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return super().__call__(plain, network, *args, **kwargs).float()

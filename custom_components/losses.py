@@ -198,27 +198,30 @@ def inverse_size_weights(volumes: Any, *, power: float = 1.0) -> list[float]:
     return (weights / weights.mean()).tolist()
 
 
-def organ_weights(spec: str | Sequence[float], dataset: CacheDataset) -> list[float] | None:
+@exit_on_user_error
+def organ_weights(
+    spec: str | Sequence[float] | Mapping[str, float], dataset: CacheDataset
+) -> Sequence[float] | Mapping[str, float] | None:
     """Give `MultiSourcedDiceLoss` the weights that a configuration asks for.
 
     Args:
-        spec: `equal`; `inverse_size`, for `inverse_size_weights` of the training labels; or 12 numbers.
+        spec: `equal`; `inverse_size`, for `inverse_size_weights` of the training labels; or 12 numbers, in the order of
+            the channels or by name.
         dataset: the training data with cached `label` (1, X, Y, Z) and `annotated` (13,) of each case; looked at
             for `inverse_size` only.
 
     Returns:
-        12 weights in the order of the channels, or None for equal ones.
+        The weights, or None for equal ones.
 
     Raises:
-        SystemExit: the text is another one, or an organ is in no label; one line, and exit code 1.
+        SystemExit: the text is another one, a number is missing or negative, or an organ is in no label; one line, and
+            exit code 1.
     """
     if spec == "equal":
         return None
-    return list(spec) if not isinstance(spec, str) else _weights_of_labels(spec, dataset)
-
-
-@exit_on_user_error
-def _weights_of_labels(spec: str, dataset: CacheDataset) -> list[float]:
+    if not isinstance(spec, str):
+        _organ_weights(spec)  # raises what is wrong with them
+        return spec
     if spec != "inverse_size":
         raise ValueError(f"organ_weights is {spec!r}, expected equal, inverse_size or 12 numbers")
     items = dataset._cache

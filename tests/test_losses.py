@@ -175,6 +175,10 @@ def test_organ_weights_are_what_the_configuration_asks_for():
     assert organ_weights([2.0] * 12, cached) == [2.0] * 12
     weights = organ_weights("inverse_size", cached)
     assert weights[1] / weights[0] == pytest.approx(1.5)
+    by_name = dict.fromkeys(ORGAN_NAMES, 1.0) | {"pancreas": 3.0}
+    assert MultiSourcedDiceLoss(weights=organ_weights(by_name, cached)).weights[10] == 3.0
+    with pytest.raises(SystemExit, match="weights has 11 numbers, expected 12"):
+        organ_weights([1.0] * 11, cached)
     with pytest.raises(SystemExit, match="organ_weights is 'inverse', expected equal, inverse_size or 12 numbers"):
         organ_weights("inverse", cached)
 

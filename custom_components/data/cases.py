@@ -12,6 +12,7 @@ from typing import Any
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, check_case_id
 from custom_components.data.datalist import datalist_entries
 from custom_components.data.dicom import has_dicom_magic, is_dicom_name, list_series
+from custom_components.data.fingerprint import FINGERPRINT, fingerprint, is_of_another_image
 from custom_components.data.set_aside import ERROR, SKIPPED, SOURCE
 from custom_components.data.writers import partial_path, segmentation_path
 from custom_components.user_errors import exit_on_user_error
@@ -41,8 +42,8 @@ def inference_cases(
         output_dir: where the segmentations go; made if absent. Inside `dataset_dir` it is not searched.
         datalist: a list of cases instead of a search, see `read_datalist`.
         section: the part of a JSON datalist.
-        overwrite: do the cases again that were finished before; without it they get `skipped`. The old result stays
-            until the new one is complete, or the case is set aside.
+        overwrite: do the cases again that were finished before; without it they get `skipped`, unless their image was
+            replaced meanwhile. The old result stays until the new one is complete, or the case is set aside.
 
     Raises:
         SystemExit: no cases, an unreadable list, or an `output_dir` that cannot be.
@@ -58,20 +59,33 @@ def inference_cases(
     except OSError as error:
         raise ValueError(f"output_dir is {output_dir}: {error.strerror}") from error
     for case in cases:
-        output = segmentation_path(output_dir, case[CASE_ID])
-        partial_path(output).unlink(missing_ok=True)
-        if output.is_file() and not overwrite and ERROR not in case:
-            case[SKIPPED] = "finished before"
+        if ERROR not in case:
+            try:
+                _prepare(case, segmentation_path(output_dir, case[CASE_ID]), overwrite)
+            except OSError as error:
+                case[ERROR] = f"{case[SOURCE]}: {error.strerror}"
     return cases
+
+
+def _prepare(case: Case, output: Path, overwrite: bool) -> None:
+    """Note what the image is, and whether its segmentation is there already."""
+    partial_path(output).unlink(missing_ok=True)
+    case[FINGERPRINT] = fingerprint(case["image"])
+    if not output.is_file() or overwrite:
+        return
+    if is_of_another_image(output, case[FINGERPRINT]):
+        logger.warning(f"{case[CASE_ID]}: its image is not the one that was segmented before: done again")
+    else:
+        case[SKIPPED] = "finished before"
 
 
 def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -> list[Case]:
     """Search a folder and its subfolders for volumes.
 
     Files are NIfTI, NRRD or MHA by their suffix; a folder with DICOM slices (with any suffix or none) gives
-    one case for each CT series of several slices. Hidden files and folders are left out, links to folders
-    are not followed. The case id is the name without suffix, for DICOM that of the folder, with the series
-    number if there are several.
+    one case for each CT series of several slices. Hidden files and folders are left out, and so are results of
+    earlier runs (`<case>/<case>_seg.nii.gz`); links to folders are not followed. The case id is the name without
+    suffix, for DICOM that of the folder, with the series number if there are several.
 
     Args:
         dataset_dir: the folder.
@@ -91,11 +105,13 @@ def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -
         raise ValueError(f"output_dir is {skip_dir}, the same as dataset_dir, expected another folder")
     cases: list[Case] = []
     ignored = 0
-    for folder, subfolders, names in os.walk(root):
+    closed: list[OSError] = []
+    for folder, subfolders, names in os.walk(root, onerror=closed.append):
         subfolders[:] = sorted(
             name for name in subfolders if name[0] != "." and (skip is None or Path(folder, name).resolve() != skip)
         )
-        names = sorted(name for name in names if name[0] != ".")
+        result = segmentation_path("", Path(folder).name).name
+        names = sorted(name for name in names if name[0] != "." and name != result)
         images = [name for name in names if name.lower().endswith(VOLUME_SUFFIXES)]
         cases += [_case(root, Path(folder, name), case_id_of(name)) for name in images]
         slices = [name for name in names if name not in images and is_dicom_name(name)]
@@ -104,12 +120,19 @@ def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -
         else:
             ignored += len(slices)
         ignored += len(names) - len(images) - len(slices)
+    cases += [_closed_folder(root, error) for error in closed]
     if not cases:
         found = f"{ignored} files, none of them a volume" if ignored else "no files"
         raise ValueError(f"dataset_dir is {root}, found {found}, expected {ACCEPTED}")
     if ignored:
         logger.info(f"{root}: {ignored} files that are no volumes by their names are left out")
     return _one_image_each(cases)
+
+
+def _closed_folder(root: Path, error: OSError) -> Case:
+    folder = Path(error.filename)
+    source = _source(root, folder)
+    return {CASE_ID: case_id_of(folder), SOURCE: source, ERROR: f"{source}: folder cannot be read: {error.strerror}"}
 
 
 def read_datalist(path: str | Path, *, section: str = "test", base_dir: str | Path | None = None) -> list[Case]:

@@ -29,11 +29,12 @@ def is_dicom_name(name: str) -> bool:
     """Whether a file may be DICOM by its name: a usual suffix, none, or a number as in `CT.1.2.840`.
 
     Example:
-        >>> [is_dicom_name(name) for name in ("IM0001", "a.dcm", "CT.1.2.840", "notes.txt")]
-        [True, True, True, False]
+        >>> [is_dicom_name(name) for name in ("IM0001", "a.dcm", "CT.1.2.840", "notes.txt", "DICOMDIR")]
+        [True, True, True, False, False]
     """
     suffix = Path(name).suffix.lower()
-    return suffix in DICOM_SUFFIXES or suffix[1:].isdigit()
+    # the table of contents of a disc is DICOM too, but no image
+    return name.upper() != "DICOMDIR" and (suffix in DICOM_SUFFIXES or suffix[1:].isdigit())
 
 
 def has_dicom_magic(path: str | Path) -> bool:

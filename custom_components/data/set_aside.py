@@ -13,6 +13,7 @@ from monai.data import Dataset, MetaTensor
 from monai.utils import ensure_tuple
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.fingerprint import FINGERPRINT
 from custom_components.user_errors import root_cause
 
 ERROR = "error"
@@ -29,8 +30,8 @@ MAX_LENGTH = 300
 class SetAsideDataset(Dataset):
     """Load and preprocess cases; a case that fails becomes `{"case_id": ..., "error": reason}`.
 
-    Items that already carry `error` or `skipped` pass without the transform. A good item gets its case id
-    into the meta data of its images, for `case_output_name`, and the seconds that it took.
+    Items that already carry `error` or `skipped` pass without the transform. A good item gets its case id, and its
+    fingerprint if it has one, into the meta data of its images, for what writes them, and the seconds that it took.
 
     Args:
         data: items `{"image": path or paths, "case_id": id, ...}` as `inference_cases` gives them.
@@ -58,7 +59,7 @@ class SetAsideDataset(Dataset):
             return {CASE_ID: item[CASE_ID], ERROR: one_line_reason(error, item)}
         for value in loaded.values():
             if isinstance(value, MetaTensor):
-                value.meta[CASE_ID] = item[CASE_ID]
+                value.meta.update({key: item[key] for key in (CASE_ID, FINGERPRINT) if key in item})
         return {**loaded, LOAD_SECONDS: time.perf_counter() - start}
 
 

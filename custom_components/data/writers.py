@@ -16,6 +16,7 @@ from monai.transforms import Transform
 from monai.utils import MetaKeys, convert_data_type
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.fingerprint import FINGERPRINT, description
 
 
 def segmentation_path(output_dir: str | Path, case_id: str, postfix: str = "seg") -> Path:
@@ -55,7 +56,8 @@ class AtomicNibabelWriter(NibabelWriter):
 
     A killed run leaves at most a file with the name of `partial_path`, which the next attempt at the case
     replaces. The voxels are stored in `output_dtype` without scaling. The affine is the image's own in
-    sform, and in qform unless the axes are sheared, which a qform cannot hold; codes follow the input's.
+    sform, and in qform unless the axes are sheared, which a qform cannot hold; codes follow the input's. The header's
+    description tells the fingerprint of the input, if the meta data have one.
 
     Raises:
         OSError: (on writing) the disk is full or the folder is not writable; nothing is left behind.
@@ -67,6 +69,7 @@ class AtomicNibabelWriter(NibabelWriter):
         MONAI's own method makes a float32 copy of the voxels even if there is nothing to resample.
         """
         meta = meta_dict or {}
+        self.made_from = meta.get(FINGERPRINT)
         self.code = next((int(code) for key in ("sform_code", "qform_code") if (code := meta.get(key, 0)) > 0), 1)
         if resample:
             super().set_metadata(meta_dict, resample=True, **options)
@@ -78,6 +81,9 @@ class AtomicNibabelWriter(NibabelWriter):
         affine = np.eye(4) if self.affine is None else convert_data_type(self.affine, np.ndarray)[0]
         voxels = self.data_obj.cpu().numpy() if isinstance(self.data_obj, torch.Tensor) else self.data_obj
         image = nib.Nifti1Image(np.asarray(voxels, dtype=self.output_dtype), affine)
+        image.header.set_xyzt_units("mm")
+        if self.made_from:
+            image.header["descrip"] = description(self.made_from)
         image.set_sform(affine, code=self.code)
         image.set_qform(affine, code=self.code)
         if not np.allclose(image.get_qform(), affine, rtol=1e-4, atol=1e-3):

@@ -10,13 +10,16 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from custom_components.checkpoints import save_state, unwrapped
+from custom_components.checkpoints import is_finite, keep_previous, save_state, unwrapped
 
 logger = logging.getLogger(__name__)
 
 
 class BestWeights:
     """Keep the weights of the epoch with the best key metric, as a plain state dict.
+
+    Those of an earlier training at the same place are renamed, see `keep_previous`, and weights that are NaN or
+    infinite never kept.
 
     Args:
         network: whose weights to keep (the averaged one, where there is one).
@@ -31,6 +34,7 @@ class BestWeights:
         self.network = network
         self.path = Path(path)
         self._engine: Engine | None = None
+        self._is_new_run = True
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI evaluator with a key metric."""
@@ -40,8 +44,11 @@ class BestWeights:
     def __call__(self, engine: Engine) -> None:
         """Write the weights if this epoch's key metric is the best so far."""
         state: Any = engine.state
-        if state.best_metric_epoch != state.epoch:
+        if state.best_metric_epoch != state.epoch or not is_finite(self.network):
             return
+        if self._is_new_run:
+            keep_previous(self.path)
+            self._is_new_run = False
         save_state(unwrapped(self.network).state_dict(), self.path)
         logger.info(
             "best %s so far %.4f in epoch %d: saved %s",
@@ -58,6 +65,7 @@ class BestWeights:
         engine_state = self._engine_state()
         engine_state.best_metric = state["best_metric"]
         engine_state.best_metric_epoch = state["best_metric_epoch"]
+        self._is_new_run = False
 
     def _engine_state(self) -> Any:
         if self._engine is None:

@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch.optim.lr_scheduler import LambdaLR
 
-from custom_components.checkpoints import save_state, unwrapped
+from custom_components.checkpoints import is_finite, keep_previous, save_state, unwrapped
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ class TrainingState:
 
     Saved are the trainer itself (epoch, iteration), its gradient scaler if there is one, and `objects`. Put it last
     among the handlers, so that it sees what the others did. There is no random state to save: see `SeedEpoch`.
+
+    Without `resume` the state of an earlier training is kept under another name, see `keep_previous`.
 
     The number of epochs may change between the two runs: the learning rate of a `LambdaLR` goes on as the schedule of
     the new run has it, for more epochs or fewer.
@@ -59,6 +61,7 @@ class TrainingState:
         self.path = Path(path)
         self.objects = dict(objects)
         self.resume = resume
+        self._is_new_run = not resume
         self.settings = {name: _plain(value) for name, value in (settings or {}).items()}
 
     def attach(self, engine: Engine) -> None:
@@ -75,11 +78,14 @@ class TrainingState:
         """Write the state, unless a weight is NaN or infinite: then the last good state stays."""
         objects = self._all(engine)
         for name, item in objects.items():
-            if isinstance(item, torch.nn.Module) and not all(p.isfinite().all() for p in item.parameters()):
+            if isinstance(item, torch.nn.Module) and not is_finite(item):
                 raise NonFiniteError(
                     f"{name} holds weights that are NaN or infinite after epoch {engine.state.epoch}, "
                     f"expected finite ones; {self.path} is left as it was"
                 )
+        if self._is_new_run:
+            keep_previous(self.path)
+            self._is_new_run = False
         state = {name: unwrapped(item).state_dict() for name, item in objects.items()}
         save_state({**state, "settings": self.settings}, self.path)
 

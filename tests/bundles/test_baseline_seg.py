@@ -348,6 +348,8 @@ def test_two_processes_train_together_also_with_one_validation_case(cohort: Path
     datalist["validation"] = datalist["validation"][:1]
     for case in datalist["training"] + datalist["validation"]:
         case.update({key: str(cohort / path) for key, path in case.items()})
+    datalist["training"][0]["label_set"] = ["liver", "spleen"]
+    datalist["training"][1]["label_set"] = "amos"
     (tmp_path / "dataset.json").write_text(json.dumps(datalist))
     done = monai_bundle(
         *arguments(

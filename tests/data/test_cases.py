@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from dicom_files import write_series
 
 from custom_components.data.cases import find_cases, inference_cases, read_datalist
+from custom_components.data.fingerprint import description
 from custom_components.data.writers import partial_path, segmentation_path
 
 VOXELS = np.random.default_rng(0).integers(-200, 200, (6, 5, 4)).astype(np.int16)
@@ -183,3 +186,57 @@ def test_a_mistake_ends_the_program_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").touch()
     with pytest.raises(SystemExit, match="output_dir is .*a.nii.gz"):
         inference_cases(tmp_path, output_dir=tmp_path / "a.nii.gz")
+
+
+def test_a_case_whose_image_was_replaced_is_done_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = [write_nifti(tmp_path / "in" / f"{name}.nii.gz") for name in "abc"]
+    out = tmp_path / "out"
+    for case in inference_cases(tmp_path / "in", output_dir=out):
+        image = nib.Nifti1Image(VOXELS, np.eye(4))
+        if case["case_id"] != "c":  # that one comes from another program
+            image.header["descrip"] = description(case["fingerprint"])
+        segmentation_path(out, case["case_id"]).parent.mkdir()
+        nib.save(image, segmentation_path(out, case["case_id"]))
+    for replaced in (images[1], images[2]):
+        nib.save(nib.Nifti1Image(VOXELS[:4], np.eye(4)), replaced)
+    cases = inference_cases(tmp_path / "in", output_dir=out)
+    assert [case["case_id"] for case in cases if "skipped" in case] == ["a", "c"]
+    assert "b: its image is not the one that was segmented before: done again" in caplog.text
+
+
+def test_results_of_an_earlier_run_elsewhere_are_no_images(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii.gz")
+    write_nifti(segmentation_path(tmp_path / "old", "a"))
+    assert [case["source"] for case in find_cases(tmp_path)] == ["a.nii.gz"]
+
+
+def test_the_table_of_contents_of_a_disc_is_no_case(tmp_path: Path) -> None:
+    write_series(tmp_path / "disc" / "patient", VOXELS)
+    (tmp_path / "disc" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    assert [case["case_id"] for case in find_cases(tmp_path / "disc")] == ["patient"]
+
+
+def test_a_folder_that_cannot_be_read_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_nifti(tmp_path / "a.nii.gz")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:  # root, as whom tests may run, is refused nothing
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    a, closed = find_cases(tmp_path)
+    assert "error" not in a
+    assert closed["error"] == "closed: folder cannot be read: Permission denied"
+
+
+def test_a_file_in_the_place_of_a_result_is_the_matter_of_its_case_alone(tmp_path: Path) -> None:
+    for name in "ab":
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("in the way")
+    a, b = inference_cases(tmp_path / "in", output_dir=tmp_path / "out")
+    assert a["error"] == "a.nii.gz: Not a directory"
+    assert "error" not in b

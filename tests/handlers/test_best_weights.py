@@ -38,3 +38,22 @@ def test_best_weights_are_those_of_the_best_epoch_also_after_a_resume(tmp_path):
     assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 1.5
     validate(later, evaluator, 5, 1.1)
     assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == pytest.approx(1.1)
+
+
+def test_weights_of_an_earlier_training_are_kept_under_another_name(tmp_path):
+    torch.save({"weight": torch.ones(1)}, tmp_path / "model.pt")
+    network = torch.nn.Linear(1, 1, bias=False)
+    evaluator = evaluator_of(network, BestWeights(network, tmp_path / "model.pt"))
+    for epoch, weight in enumerate((3.0, 1.5), start=1):
+        torch.nn.init.constant_(network.weight, weight)
+        evaluator.run(epoch)
+    assert torch.load(tmp_path / "model.previous.pt", weights_only=True)["weight"].item() == 1.0
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 1.5
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path):
+    network = torch.nn.Linear(1, 1, bias=False)
+    evaluator = evaluator_of(network, BestWeights(network, tmp_path / "model.pt"))
+    torch.nn.init.constant_(network.weight, float("inf"))
+    evaluator.run(1)
+    assert not (tmp_path / "model.pt").exists()

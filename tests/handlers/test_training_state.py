@@ -123,3 +123,11 @@ def test_weights_that_are_not_finite_never_replace_the_last_good_state(tmp_path)
     with pytest.raises(NonFiniteError, match="network holds weights that are NaN or infinite after epoch 2"):
         trainer.run([float("nan")], max_epochs=2)
     assert torch.load(tmp_path / "last.pt", weights_only=True)["network"]["weight"].item() == 2.0
+
+
+def test_a_new_training_keeps_the_state_of_the_one_before(tmp_path):
+    run(tmp_path / "last.pt", epochs=2, resume=False)
+    run(tmp_path / "last.pt", epochs=1, resume=False)
+    iterations = [torch.load(tmp_path / name, weights_only=True)["trainer"]["iteration"] for name in
+                  ("last.previous.pt", "last.pt")]  # fmt: skip
+    assert iterations == [6, 3]

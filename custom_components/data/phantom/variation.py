@@ -43,7 +43,7 @@ class Variation(NamedTuple):
     fat_sd: Knob = Knob(3.0, 13.0)
     visceral_sd: Knob = Knob(0.03, 0.11)
 
-    # Position: sd of the body's rotation (degrees; about z, half of it about x and y), of the smooth
+    # Position: sd of the body's rotation (degrees; about z, 0.4 of it about x and y), of the smooth
     # deformation (mm), of an organ's place (mm) and log size, of the depth of breath (mm).
     rotation_sd: Knob = Knob(1.5, 8.0)
     deformation: Knob = Knob(3.0, 6.5)

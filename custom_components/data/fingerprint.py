@@ -1,0 +1,46 @@
+"""Whether a segmentation was made from the image that now has its name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+
+FINGERPRINT = "fingerprint"
+"""Key of an image's fingerprint in an item, and in the meta data of its images."""
+
+
+def fingerprint(image: str | Sequence[str]) -> str:
+    """Return a short text that changes when an image is replaced: of the names, sizes and times of its files.
+
+    Args:
+        image: path of a file, of a folder with DICOM slices, or paths of the slices of one series.
+
+    Raises:
+        OSError: a file cannot be looked at.
+    """
+    paths = [Path(image)] if isinstance(image, str) else [Path(path) for path in image]
+    files = sorted(file for path in paths for file in (path.iterdir() if path.is_dir() else [path]))
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.name}/{status.st_size}/{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def description(print_of_image: str) -> str:
+    """Text for the field `descrip` of a NIfTI header."""
+    return f"input {print_of_image}"
+
+
+def is_of_another_image(segmentation: Path, print_of_image: str) -> bool:
+    """Whether a segmentation says that it was made from another image; one that says nothing counts as this one's."""
+    try:
+        header: Any = nib.load(segmentation).header
+        found = bytes(header["descrip"]).rstrip(b"\0").decode("ascii", "replace")
+    except (OSError, EOFError, KeyError, nib.filebasedimages.ImageFileError):
+        return False
+    return found.startswith(description("")) and found != description(print_of_image)
