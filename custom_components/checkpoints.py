@@ -11,26 +11,16 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 
-from custom_components.data.writers import partial_path
+from custom_components.files import complete_file
 
 logger = logging.getLogger(__name__)
 
 
 def save_state(state: Mapping[str, Any], path: Path) -> None:
-    """Write a state on the first of several processes, under a temporary name, then rename it.
-
-    A run that is killed meanwhile leaves the old file as it was, and one with the name of `partial_path`, which the
-    next save replaces.
-    """
-    if idist.get_rank() != 0:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    """Write a state on the first of several processes; a run that is killed meanwhile leaves the old file as it was."""
+    if idist.get_rank() == 0:
+        with complete_file(path) as partial:
+            torch.save(state, partial)
 
 
 def keep_previous(path: Path) -> None:

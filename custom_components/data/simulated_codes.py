@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
-import os
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -16,6 +15,7 @@ from monai.data import MetaTensor
 from custom_components.case_ids import CASE_ID, case_id_of
 from custom_components.data.rater import judge, rate
 from custom_components.data.readers import read_volume
+from custom_components.files import complete_file
 from custom_components.transforms.map_labels import map_label
 from custom_components.transforms.same_grid import check_same_grid
 
@@ -80,13 +80,10 @@ def rate_cohort(
 
 
 def _write(output: Path, rows: list[dict[str, str | int]]) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".partial_{output.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with complete_file(output) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, output)
 
 
 def _row(case_id: str, segmentation: Path, truth: Path, noise: float, seed: int) -> dict[str, str | int]:

@@ -17,6 +17,7 @@ from monai.utils import MetaKeys, convert_data_type
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.fingerprint import FINGERPRINT, description
+from custom_components.files import complete_file
 
 
 def segmentation_path(output_dir: str | Path, case_id: str, postfix: str = "seg") -> Path:
@@ -27,17 +28,6 @@ def segmentation_path(output_dir: str | Path, case_id: str, postfix: str = "seg"
         'out/a/a_seg.nii.gz'
     """
     return Path(output_dir) / case_id / f"{case_id}_{postfix}.nii.gz"
-
-
-def partial_path(path: str | os.PathLike) -> Path:
-    """The name that a file has while it is written: hidden, in the same folder, with the same suffix.
-
-    Example:
-        >>> partial_path("out/a/a_seg.nii.gz").as_posix()
-        'out/a/.partial_a_seg.nii.gz'
-    """
-    path = Path(path)
-    return path.with_name(f".partial_{path.name}")
 
 
 def case_output_name(meta: Mapping[str, Any] | None, saver: Transform) -> dict[str, Any]:
@@ -88,12 +78,5 @@ class AtomicNibabelWriter(NibabelWriter):
         image.set_qform(affine, code=self.code)
         if not np.allclose(image.get_qform(), affine, rtol=1e-4, atol=1e-3):
             image.set_qform(None, code=0)
-        partial = partial_path(filename)
-        try:
+        with complete_file(filename) as partial:
             nib.save(image, partial)
-            with partial.open("rb") as written:
-                os.fsync(written.fileno())
-            os.replace(partial, filename)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from monai.utils import CommonKeys, is_scalar
+
+from custom_components.files import complete_file
 
 TABLE, PICTURE = "learning_curve.csv", "learning_curve.png"
 
@@ -111,17 +112,14 @@ class LearningCurve:
 
     def _write_table(self) -> None:
         if idist.get_rank() == 0:
-            self.output_dir.mkdir(parents=True, exist_ok=True)
-            temporary = self.output_dir / f".{TABLE}"
-            self.history().to_csv(temporary, index=False)
-            os.replace(temporary, self.output_dir / TABLE)
+            with complete_file(self.output_dir / TABLE) as partial:
+                self.history().to_csv(partial, index=False)
 
     def _write(self) -> None:
         self._write_table()
         if idist.get_rank() == 0:
-            temporary = self.output_dir / f".{PICTURE}"
-            draw_learning_curve(self.history(), self.key_metric, self.lower_is_better).savefig(temporary)
-            os.replace(temporary, self.output_dir / PICTURE)
+            with complete_file(self.output_dir / PICTURE) as partial:
+                draw_learning_curve(self.history(), self.key_metric, self.lower_is_better).savefig(partial)
 
 
 def draw_learning_curve(history: pd.DataFrame, key_metric: str | None, lower_is_better: bool = False) -> Figure:

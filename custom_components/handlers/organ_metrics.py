@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from scipy.ndimage import find_objects
 from custom_components.anatomy import INDEX, NUM_CLASSES, ORGAN_NAMES, ORGANS
 from custom_components.case_ids import CASE_ID, case_name
 from custom_components.engines import SET_ASIDE
+from custom_components.files import complete_file
 from custom_components.report.organ_dice import draw_dice_boxes, summarise, summary_table
 from custom_components.transforms.same_grid import check_same_grid
 
@@ -122,11 +122,10 @@ class OrganMetrics:
         self._rows, self._set_aside = _gathered(self._rows, "organ"), _gathered(self._set_aside)
         if idist.get_rank() != 0:
             return
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         table = pd.DataFrame(self._rows, columns=COLUMNS)
         _write_table(table, self.output_dir / TABLE)
-        draw_dice_boxes(table).savefig(self.output_dir / f".{PICTURE}")
-        os.replace(self.output_dir / f".{PICTURE}", self.output_dir / PICTURE)
+        with complete_file(self.output_dir / PICTURE) as partial:
+            draw_dice_boxes(table).savefig(partial)
         if self._set_aside:
             _write_table(pd.DataFrame(self._set_aside), self.output_dir / SET_ASIDE_TABLE)
         else:
@@ -144,9 +143,8 @@ def _gathered(rows: list[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
-    partial = path.with_name(f".{path.name}")
-    table.to_csv(partial, index=False, float_format="%.6g")
-    os.replace(partial, path)
+    with complete_file(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6g")
 
 
 def measure_organs(pred: torch.Tensor, label: torch.Tensor, tolerances: Sequence[float]) -> list[dict[str, float]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from custom_components.case_ids import CASE_ID
 from custom_components.data.set_aside import SKIPPED
 from custom_components.data.writers import segmentation_path
 from custom_components.engines import OK, SET_ASIDE, CaseResult
+from custom_components.files import complete_file
 
 VOLUMES = [f"{organ.name}_ml" for organ in ORGANS]
 COLUMNS = [CASE_ID, "status", "reason", "seconds", *VOLUMES]
@@ -152,9 +152,8 @@ def _read(path: Path) -> dict[str, Row]:
 
 
 def _write(path: Path, rows: dict[str, Row]) -> None:
-    partial = path.with_name(f".partial_{path.name}")
-    partial.write_text(_text([{name: name for name in COLUMNS}, *(rows[key] for key in sorted(rows))]), "utf-8")
-    os.replace(partial, path)
+    with complete_file(path) as partial:
+        partial.write_text(_text([{name: name for name in COLUMNS}, *(rows[key] for key in sorted(rows))]), "utf-8")
 
 
 def _text(rows: list[Row]) -> str:

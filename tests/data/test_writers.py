@@ -13,9 +13,9 @@ from monai.transforms import SaveImaged
 from custom_components.data.writers import (
     AtomicNibabelWriter,
     case_output_name,
-    partial_path,
     segmentation_path,
 )
+from custom_components.files import partial_path
 
 LABELS = torch.arange(60, dtype=torch.uint8).reshape(1, 3, 4, 5)
 OBLIQUE = torch.tensor(

@@ -23,6 +23,7 @@ from custom_components.data.phantom.grid import Grid, RawForm, find_grid
 from custom_components.data.phantom.scan import make_phantom
 from custom_components.data.phantom.subject import draw_subject
 from custom_components.data.phantom.variation import VARIATION
+from custom_components.files import complete_file
 
 SETTINGS_FILE = "phantom.json"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -211,10 +212,8 @@ def _write_nifti(path: Path, volume: NDArray, affine: NDArray[np.float64]) -> No
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
-    """Write to a temporary name and rename, so that no half-written file ever has the final name."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    with complete_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def _write_subjects(cases: Iterable[_Case], path: Path) -> None:
@@ -222,12 +221,10 @@ def _write_subjects(cases: Iterable[_Case], path: Path) -> None:
     for case in cases:
         subject = draw_subject(np.random.SeedSequence(case.seeds), case.shift)
         rows.append({"case_id": case.case_id, "split": case.split, **subject.info()})
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="") as file:
+    with complete_file(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["case_id", "split"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)
 
 
 def _datalist(cases: list[_Case]) -> dict[str, object]:

@@ -1,0 +1,41 @@
+"""Files whose final name only ever holds something complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def partial_path(path: str | os.PathLike) -> Path:
+    """The name that a file has while it is written: hidden, in the same folder, with the same suffix.
+
+    Example:
+        >>> partial_path("out/a/a_seg.nii.gz").as_posix()
+        'out/a/.partial_a_seg.nii.gz'
+    """
+    path = Path(path)
+    return path.with_name(f".partial_{path.name}")
+
+
+@contextmanager
+def complete_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Give the name to write to, and rename it when all is written; after an error nothing is left of it.
+
+    The folder is made if it is missing. A killed run leaves at most a file with the name of `partial_path`, which the
+    next attempt replaces.
+
+    Raises:
+        OSError: the disk is full or the folder not writable; what had the final name before is still there.
+    """
+    path, partial = Path(path), partial_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
