@@ -90,7 +90,27 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, dict]:
     return reader.get_data(reader.read(path))
 
 
+METAIMAGE_PLACE = {
+    "spacing": ("ElementSpacing",),
+    "orientation": ("TransformMatrix", "Orientation", "Rotation"),
+    "origin": ("Offset", "Origin", "Position"),
+}
+"""What a MetaImage header must say of the place of its voxels, and the names that it may have there."""
+
+
+def _check_metaimage(path: Path) -> None:
+    """ITK takes 1 mm, no turn and no shift for what a header does not say, and then a result lies anywhere."""
+    with path.open("rb") as file:
+        header = file.read(1 << 14).split(b"ElementDataFile")[0].decode("latin-1")
+    names = {line.partition("=")[0].strip() for line in header.splitlines()}
+    missing = [what for what, known in METAIMAGE_PLACE.items() if not names.intersection(known)]
+    if "NDims" in names and missing:
+        raise ValueError(f"has no affine: the MetaImage header lacks {' and '.join(missing)}")
+
+
 def _read_itk(path: Path) -> tuple[np.ndarray, dict]:
+    if path.suffix.lower() in (".mha", ".mhd"):
+        _check_metaimage(path)
     reader = ITKReader()
     try:
         image = reader.read(path)

@@ -253,6 +253,7 @@ def test_evaluation_writes_metrics_of_every_case_and_organ(cohort: Path, trained
     assert done.returncode == 0, done.stderr
     metrics = pd.read_csv(tmp_path / "organ_metrics.csv")
     assert metrics.groupby("case_id").size().tolist() == [12, 12]
+    assert metrics["dice"].notna().all()  # subjects of the narrow distribution lack no organ
     assert metrics["dice"].dropna().between(0, 1).all()
     assert (tmp_path / "organ_metrics.png").stat().st_size > 5000
 

@@ -60,6 +60,11 @@ def nrrd_without_space(path: Path) -> None:
     path.write_bytes(header.encode() + VOXELS.tobytes(order="F"))
 
 
+def mha_without_place(path: Path) -> None:
+    header = "ObjectType = Image\nNDims = 3\nDimSize = 6 5 4\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    path.write_bytes(header.encode() + VOXELS.tobytes(order="F"))
+
+
 BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("a.nii.gz", lambda p: shortened(nifti(p, LARGE)), "truncated or damaged: Compressed file ended before"),
     ("a.nii", lambda p: shortened(nifti(p)), "Expected 240 bytes, got 200 bytes"),
@@ -79,6 +84,7 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("a.nrrd", lambda p: p.write_text("text"), "no image of a known format"),
     ("a.mha", lambda p: shortened(itk_image(p)), "truncated or damaged"),
     ("a.mha", lambda p: p.write_text("text"), "no image of a known format"),
+    ("a.mha", mha_without_place, "has no affine: the MetaImage header lacks spacing and orientation and origin"),
 ]
 
 
