@@ -1,0 +1,187 @@
+"""The montage: all axial slices of a CT in one picture, the segmentation laid over them in colour.
+
+One function makes the picture that a person codes, the image that the discriminator learns from, and the tensor that
+carries the gradient of its score back into the segmentation.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from custom_components.anatomy import ORGANS
+from custom_components.transforms.montage_downsampling import DownsampledOverlay, ResamplingPlan
+
+ALPHA = 0.4
+"""Share of the colour where there is an organ."""
+
+DISCRIMINATOR_SIZE = (256, 256)
+"""Rows and columns of the montage that the discriminator sees."""
+
+Colours = Sequence[Sequence[float]]
+"""RGB of every organ in the order of the channels from 1, each 0 to 255."""
+
+ORGAN_COLOURS: Colours = tuple(organ.colour for organ in ORGANS)
+
+
+class Grid(NamedTuple):
+    """Rows and columns of slices in a montage."""
+
+    rows: int
+    columns: int
+
+
+def montage_grid(slices: int, columns: int | None = None) -> Grid:
+    """Give the grid that holds a number of slices, as near to a square as can be if `columns` is not given.
+
+    Example:
+        >>> montage_grid(64), montage_grid(32), montage_grid(7, columns=4)
+        (Grid(rows=8, columns=8), Grid(rows=6, columns=6), Grid(rows=2, columns=4))
+    """
+    if columns is not None and columns < 1:
+        raise ValueError(f"columns is {columns}, expected 1 or more")
+    columns = columns or math.isqrt(slices - 1) + 1
+    return Grid(-(-slices // columns), columns)
+
+
+def montage(
+    image: Tensor,
+    segmentation: Tensor,
+    *,
+    size: tuple[int, int] | None = None,
+    columns: int | None = None,
+    alpha: float = ALPHA,
+    colours: Colours = ORGAN_COLOURS,
+    straight_through: bool = False,
+) -> Tensor:
+    """Lay a segmentation over its CT and put all axial slices into one picture.
+
+    The overlay is `(1 - alpha * f) * image + alpha * sum_c p_c * colour_c`, with `f` the sum of the organs'
+    probabilities `p_c`. Slices go row by row from inferior to superior; the patient's right is on the viewer's left and
+    anterior is up. Places of the grid without a slice are black.
+
+    Differentiable in `segmentation` (and in `image`, by a slower way). With a `size` neither the full-size picture nor
+    a copy of the segmentation is built, forward or backward. A trace (`torch.jit.trace`) holds for the shape of its
+    example.
+
+    Args:
+        image: (B, 1, X, Y, Z) in [0, 1], RAS.
+        segmentation: probabilities or one-hot (B, C, X, Y, Z) with channel 0 the background, or labels (B, 1, X, Y, Z)
+            of an integer type.
+        size: rows and columns of the result, antialiased bilinear as `torch.nn.functional.interpolate` does it; None
+            gives `rows * Y` and `columns * X`, pixel for voxel.
+        columns: slices in a row; by default as many as make the grid square.
+        alpha: share of the colour where there is an organ.
+        colours: RGB (0 to 255) of the C - 1 organs.
+        straight_through: show the most probable class of each voxel, and let the gradient flow as if the probabilities
+            were shown.
+
+    Returns:
+        (B, 3, rows, columns) in [0, 1], of the image's data type; float16 and bfloat16 are computed in float32.
+
+    Raises:
+        ValueError: shapes do not fit each other or the colours, or labels are beyond the colours.
+
+    Example:
+        >>> ct, labels = torch.rand(1, 1, 6, 5, 4), torch.randint(0, 13, (1, 1, 6, 5, 4))
+        >>> montage(ct, labels).shape
+        torch.Size([1, 3, 10, 12])
+    """
+    image, segmentation = _without_meta(image), _without_meta(segmentation)
+    traced = torch.jit.is_tracing()
+    if not traced:
+        _check(image, segmentation, len(colours))
+    with _quiet_trace() if traced else nullcontext():
+        shown = segmentation.float() if _is_one_hot(segmentation) else segmentation
+        work = torch.promote_types(torch.promote_types(image.dtype, _float_type(shown)), torch.float32)
+        ct, table = image.to(work), _colour_table(colours, alpha, work, image.device)
+        shape = tuple(int(length) for length in image.shape[2:])
+        grid = montage_grid(shape[-1], columns)
+        if size is None or image.requires_grad or traced or torch.compiler.is_compiling():
+            picture = tile(_overlay(ct, _hardened(shown) if straight_through else shown, table), grid)
+            picture = picture if size is None else downsample(picture, size)
+        else:
+            plan = ResamplingPlan.of(shape, grid, size, work, image.device)
+            picture = DownsampledOverlay.apply(ct, shown, table, plan, straight_through)
+        return picture.to(image.dtype)
+
+
+def tile(volume: Tensor, grid: Grid) -> Tensor:
+    """Put the axial slices of RAS volumes (B, C, X, Y, Z) into pictures (B, C, rows * Y, columns * X)."""
+    batch, channels, x, y, z = (int(length) for length in volume.shape)
+    slices = F.pad(volume, (0, grid.rows * grid.columns - z)).flip(2, 3)
+    slices = slices.reshape(batch, channels, x, y, grid.rows, grid.columns)
+    return slices.permute(0, 1, 4, 3, 5, 2).reshape(batch, channels, grid.rows * y, grid.columns * x)
+
+
+def downsample(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring pictures (B, C, rows, columns) to the size of the discriminator, antialiased."""
+    return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _overlay(ct: Tensor, shown: Tensor, table: Tensor) -> Tensor:
+    """Colour whole volumes: (B, 1, X, Y, Z) and probabilities or labels to (B, 3, X, Y, Z)."""
+    if shown.is_floating_point():
+        mixed = torch.einsum("kc,bcxyz->bkxyz", table, shown.to(table.dtype))
+    else:
+        mixed = table[:, shown[:, 0].long()].movedim(0, 1)
+    return ct * (1 - mixed[:, :1]) + mixed[:, 1:]
+
+
+def _hardened(probabilities: Tensor) -> Tensor:
+    """One-hot of the most probable class, with the gradient of the probabilities."""
+    if not probabilities.is_floating_point():
+        return probabilities
+    hard = torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1)
+    return hard + probabilities - probabilities.detach()
+
+
+def _colour_table(colours: Colours, alpha: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """How much a class takes from the CT, and what it adds to red, green and blue: (4, C)."""
+    columns = [[0.0] * 4, *([alpha, *(alpha * part / 255 for part in colour)] for colour in colours)]
+    return torch.tensor(columns, dtype=dtype, device=device).T.contiguous()
+
+
+def _without_meta(tensor: Tensor) -> Tensor:
+    """A `MetaTensor` follows every operation with work of its own."""
+    return tensor if type(tensor) is Tensor else tensor.as_subclass(Tensor)
+
+
+def _is_one_hot(segmentation: Tensor) -> bool:
+    """Whether it is one-hot of an integer type."""
+    return bool(segmentation.shape[1] > 1) and not segmentation.is_floating_point()
+
+
+@contextmanager
+def _quiet_trace() -> Iterator[None]:
+    """Record a trace that holds for the shape of its example, which torch warns of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        yield
+
+
+def _float_type(tensor: Tensor) -> torch.dtype:
+    return tensor.dtype if tensor.is_floating_point() else torch.float32
+
+
+def _check(image: Tensor, segmentation: Tensor, organs: int) -> None:
+    if image.ndim != 5 or image.shape[1] != 1 or 0 in image.shape:
+        raise ValueError(f"image has shape {tuple(image.shape)}, expected (B, 1, X, Y, Z)")
+    expected = f"({image.shape[0]}, {organs + 1} or 1, {', '.join(str(n) for n in image.shape[2:])})"
+    same = segmentation.shape[:1] == image.shape[:1] and segmentation.shape[2:] == image.shape[2:]
+    if not same or segmentation.shape[1] not in (1, organs + 1):
+        raise ValueError(f"segmentation has shape {tuple(segmentation.shape)}, expected {expected}")
+    if segmentation.shape[1] > 1:
+        return
+    if segmentation.is_floating_point():
+        raise ValueError(f"segmentation has 1 channel of {segmentation.dtype}, expected labels of an integer type")
+    low, high = (int(label) for label in segmentation.aminmax())
+    if low < 0 or high > organs:
+        raise ValueError(f"segmentation holds label {low if low < 0 else high}, expected 0 to {organs}")
