@@ -1,0 +1,95 @@
+"""Which files of a folder belong to which case."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from pathlib import Path
+
+from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of
+from custom_components.data.cases import find_cases
+from custom_components.data.set_aside import ERROR
+from custom_components.data.writers import segmentation_path
+
+MONTAGE_SUFFIX = ".png"
+
+
+def volume_files(folder: str | Path) -> dict[str, list[Path]]:
+    """Find the label maps in a folder by case id: `<case>/<case>_seg.nii.gz`, or `<case>` with the suffix of a volume.
+
+    Returns:
+        One path for each case where all is well; several if several files claim the case.
+
+    Raises:
+        ValueError: it is no folder, or holds no such file.
+    """
+    root = _folder(folder)
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(root.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if (nested := segmentation_path(root, path.name)).is_file():
+            found[path.name].append(nested)
+        elif path.name.lower().endswith(VOLUME_SUFFIXES) and path.is_file():
+            found[case_id_of(path)].append(path)
+    if not found:
+        raise ValueError(f"{root} holds no <case>/<case>_seg.nii.gz and no <case>.nii.gz")
+    return dict(found)
+
+
+def montage_files(folder: str | Path) -> dict[str, list[Path]]:
+    """Find the montages in a folder by case id: `<case>.png`.
+
+    Raises:
+        ValueError: it is no folder, or holds no such file.
+    """
+    root = _folder(folder)
+    paths = [path for path in sorted(root.iterdir()) if path.suffix.lower() == MONTAGE_SUFFIX and path.name[0] != "."]
+    if not paths:
+        raise ValueError(f"{root} holds no <case>{MONTAGE_SUFFIX}")
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        found[path.stem].append(path)
+    return dict(found)
+
+
+def image_files(folder: str | Path) -> dict[str, list[Path] | str]:
+    """Find the images in a folder and its subfolders by case id, see `custom_components.data.cases.find_cases`.
+
+    Returns:
+        For each case one path (a file, or a folder with one DICOM series), several (the slices of one of several DICOM
+        series), or the reason why it has none.
+
+    Raises:
+        ValueError: it is no folder, or holds no image.
+    """
+    try:
+        cases = find_cases(folder)
+    except ValueError as error:
+        raise ValueError(str(error).replace("dataset_dir is", "images is", 1)) from None
+    found: dict[str, list[Path] | str] = {}
+    for case in cases:
+        image = case.get("image")
+        paths = [Path(image)] if isinstance(image, str) else [Path(one) for one in image or []]
+        found[case[CASE_ID]] = case.get(ERROR, paths)
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _folder(folder: str | Path) -> Path:
+    root = Path(folder)
+    if not root.is_dir():
+        raise ValueError(f"{root} is {'a file' if root.exists() else 'not there'}, expected a folder")
+    return root

@@ -1,0 +1,177 @@
+"""The datalist of the discriminator: rated segmentations or montages, split by case, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from custom_components.anatomy import label_map
+from custom_components.case_ids import CASE_ID, check_case_id
+from custom_components.data.case_split import SECTIONS, section_shares, split_cases
+from custom_components.data.code_problems import Problem
+from custom_components.data.code_values import CODES, nearest_code
+from custom_components.data.consensus import How
+from custom_components.data.datalist import datalist_entries
+from custom_components.data.qa_sources import Entry, QASource, source_entries
+from custom_components.files import complete_file
+from custom_components.user_errors import exit_on_user_error
+
+PATHS = ("image", "segmentation", "montage", "truth")
+"""Keys of an entry that hold a path."""
+
+
+class QADatalist(NamedTuple):
+    """What was written: the number of entries of each code by section, of unrated segmentations; what was wrong."""
+
+    codes: dict[str, dict[str, int]]
+    unrated: int
+    problems: list[Problem]
+
+
+def write_qa_datalist(
+    output: str | Path,
+    sources: Sequence[QASource],
+    *,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    how: How = "majority",
+) -> QADatalist:
+    """Write the datalist of the discriminator.
+
+    The file has the lists `training`, `validation` and `test`, sorted by case, and `split` with the seed, the shares of
+    the cases, the number of entries of each code by section, and the number of unrated segmentations, which are in no
+    list. An entry is `case_id`, `code`, `model` if it is known, and `montage`, or `image` and `segmentation`; and
+    `truth` and `label_set` where they are given. Paths are relative to the file where that can be.
+
+    Args:
+        output: JSON to write.
+        sources: several may have the same cases; a case is in one section with all its segmentations.
+        validation: share of the cases, see `split_cases`.
+        test: share of the cases.
+        seed: of the split.
+        how: the code of several raters: `majority`, or `mean` as a soft target, see `consensus`.
+
+    Raises:
+        ValueError: codes or a folder cannot be read, two sources rate the same file, or there are too few cases.
+        OSError: the file cannot be written.
+    """
+    output = Path(output)
+    fractions = section_shares(validation=validation, test=test)
+    rated: dict[tuple[str, str], Entry] = {}
+    problems: list[Problem] = []
+    unrated = 0
+    for source in sources:
+        found = source_entries(source, how=how)
+        unrated += found.unrated
+        problems += found.problems
+        for entry in found.entries:
+            path = entry.get("montage") or entry["segmentation"]
+            key = (entry[CASE_ID], os.path.realpath(path))
+            if key in rated:
+                raise ValueError(
+                    f"{source.codes}: {path} is in another file of codes too, expected one: merge the codes first"
+                )
+            rated[key] = entry
+    section_of = split_cases(
+        pd.DataFrame(rated.values(), columns=[CASE_ID, "code"]), validation=validation, test=test, seed=seed
+    )
+    lists: dict[str, list[Entry]] = {section: [] for section in SECTIONS}
+    for _, entry in sorted(rated.items()):
+        lists[section_of[entry[CASE_ID]]].append({key: _relative(value, output) for key, value in entry.items()})
+    codes = {section: _count(entries) for section, entries in lists.items()}
+    split = {"seed": seed, "fractions": fractions, "codes": codes, "unrated": unrated}
+    with complete_file(output) as partial:
+        partial.write_text(json.dumps({**lists, "split": split}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return QADatalist(codes, unrated, problems)
+
+
+def read_qa_datalist(path: str | Path, section: str = "training") -> list[Entry]:
+    """Read one section of a datalist of rated segmentations or montages.
+
+    Args:
+        path: JSON, as `write_qa_datalist` writes it.
+        section: `training`, `validation` or `test`.
+
+    Returns:
+        The entries with absolute paths; `code` is an integer, or a float where raters were averaged.
+
+    Raises:
+        ValueError: the list or the section is absent or empty, a case is in two sections, or an entry lacks a key, has
+            another code than 0 to 2, an unknown label set, or names a file that is not there.
+    """
+    path = Path(path)
+    if section not in SECTIONS:
+        raise ValueError(f"section is {section!r}, expected one of {', '.join(SECTIONS)}")
+    lists = {name: datalist_entries(path, name) for name in SECTIONS}
+    section_of: dict[str, str] = {}
+    for name, entries in lists.items():
+        for number, entry in enumerate(entries):
+            case_id = _case_id(entry, f"{path}: {name}[{number}]")
+            if section_of.setdefault(case_id, name) != name:
+                raise ValueError(
+                    f"{path}: case {case_id!r} is in {section_of[case_id]} and {name}, expected one section"
+                )
+    if not lists[section]:
+        raise ValueError(f"{path}: section {section!r} is empty, expected at least one rated case")
+    return [_checked(entry, path, f"{path}: {section}[{number}]") for number, entry in enumerate(lists[section])]
+
+
+@exit_on_user_error
+def qa_cases(datalist: str | Path, section: str = "training") -> list[Entry]:
+    """Read one section of a datalist as `read_qa_datalist`; for use in configs, where a mistake ends the run.
+
+    Raises:
+        SystemExit: with one line that says what is wrong.
+    """
+    return read_qa_datalist(datalist, section)
+
+
+def _count(entries: Sequence[Entry]) -> dict[str, int]:
+    counts = Counter(nearest_code(entry["code"]) for entry in entries)
+    return {str(code): counts[code] for code in CODES}
+
+
+def _relative(value: Any, output: Path) -> Any:
+    if not isinstance(value, Path):
+        return value
+    try:
+        return Path(os.path.relpath(value, output.parent)).as_posix()
+    except ValueError:  # another drive of Windows
+        return str(value.resolve())
+
+
+def _case_id(entry: Mapping[str, Any], where: str) -> str:
+    try:
+        return check_case_id(str(entry.get(CASE_ID) or ""))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _checked(entry: Mapping[str, Any], path: Path, where: str) -> Entry:
+    code = entry.get("code")
+    if isinstance(code, bool) or not isinstance(code, int | float) or not CODES[0] <= code <= CODES[-1]:
+        raise ValueError(f"{where} has code {code!r}, expected a number from 0 to 2")
+    if "montage" not in entry and not {"image", "segmentation"} <= entry.keys():
+        raise ValueError(f"{where} has {', '.join(entry)}, expected montage, or image and segmentation")
+    checked = {**entry, CASE_ID: str(entry[CASE_ID])}
+    for key in PATHS:
+        if key not in entry:
+            continue
+        if not isinstance(entry[key], str) or not entry[key]:
+            raise ValueError(f"{where} has {key} {entry[key]!r}, expected a path")
+        checked[key] = os.path.abspath(path.parent / entry[key])
+        if not os.path.exists(checked[key]):
+            raise ValueError(f"{where} names the {key} {entry[key]}, which does not exist")
+    if "label_set" in entry:
+        try:
+            label_map(entry["label_set"])
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{where}: {error}") from None
+    return checked

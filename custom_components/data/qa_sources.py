@@ -1,0 +1,127 @@
+"""Ratings together with the files that they are about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from custom_components.anatomy import label_map
+from custom_components.case_ids import CASE_ID
+from custom_components.data.case_files import image_files, montage_files, volume_files
+from custom_components.data.code_problems import Action, Problem, problem_of
+from custom_components.data.codes import load_codes
+from custom_components.data.consensus import How, consensus
+
+Entry = dict[str, Any]
+"""`case_id`, `code`, and paths: `montage`, or `image` and `segmentation`; perhaps `model`, `truth` and `label_set`."""
+
+_FOLDERS = {"image": "images", "segmentation": "segmentations", "montage": "montages", "truth": "truth"}
+"""The fields of a source by the keys of an entry."""
+
+
+@dataclass(frozen=True)
+class QASource:
+    """A file of codes, and the folders of what it is about; another model's segmentations are another source.
+
+    Args:
+        codes: see `custom_components.data.codes.load_codes`.
+        images: folder with a CT for each case.
+        segmentations: folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`.
+        montages: folder of `<case>.png`, in place of images and segmentations.
+        truth: folder of true labels, named like segmentations.
+        label_set: numbering of the truth, see `custom_components.anatomy.label_map`.
+
+    Raises:
+        ValueError: neither or both of montages, and images with segmentations, are given; or the label set is unknown.
+    """
+
+    codes: str | Path
+    images: str | Path | None = None
+    segmentations: str | Path | None = None
+    montages: str | Path | None = None
+    truth: str | Path | None = None
+    label_set: str | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("images", "segmentations", "montages") if getattr(self, name) is not None]
+        if given not in (["images", "segmentations"], ["montages"]):
+            found = " and ".join(given) or "no folders"
+            raise ValueError(f"{self.codes}: given are {found}, expected images and segmentations, or montages")
+        if self.label_set is not None:
+            label_map(self.label_set)
+
+
+class SourceEntries(NamedTuple):
+    """What a source gives: rated entries, sorted by case; the number of unrated segmentations; what is wrong."""
+
+    entries: list[Entry]
+    unrated: int
+    problems: list[Problem]
+
+
+def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
+    """Give each segmentation one code, and find its files.
+
+    A rating without its file, or of one of several segmentations of a case in one file of codes, is a problem and
+    `rejected`; one without its truth is `kept`.
+
+    Args:
+        source: what to read.
+        how: the code of several raters, see `consensus`; with `mean` the codes in the file may be soft too.
+
+    Raises:
+        ValueError: the codes or a folder cannot be read.
+    """
+    table, problems = load_codes(source.codes, soft=how == "mean", segmentations=source.segmentations)
+    table = consensus(table, how)
+    is_rated = table["code"].notna()
+    table, unrated = table[is_rated], int((~is_rated).sum())
+    numbers = Counter(table[CASE_ID])
+    files = _files(source)
+    entries = []
+    for place, row in zip(table.index, table.to_dict("records"), strict=True):
+        found = {kind: files[kind].get(row[CASE_ID], []) for kind in files}
+        faults = [
+            problem_of(place, row, kind, *_what_is_there(source, kind, paths))
+            for kind, paths in found.items()
+            if isinstance(paths, str) or len(paths) != 1
+        ]
+        if (several := numbers[row[CASE_ID]]) > 1:
+            expected = "ratings of one segmentation a case, that in the folder"
+            faults = [problem_of(place, row, "segmentation", f"one of {several}", expected, "rejected")]
+        problems += faults
+        if any(fault.action == "rejected" for fault in faults):
+            continue
+        entry: Entry = {CASE_ID: row[CASE_ID], "code": float(row["code"]) if how == "mean" else int(row["code"])}
+        if row["model"]:
+            entry["model"] = row["model"]
+        entry |= {kind: paths[0] for kind, paths in found.items() if kind not in {fault.field for fault in faults}}
+        if "truth" in entry and source.label_set:
+            entry["label_set"] = source.label_set
+        entries.append(entry)
+    return SourceEntries(entries, unrated, problems)
+
+
+def _files(source: QASource) -> dict[str, Mapping[str, list[Path] | str]]:
+    """The files of each kind that the source has, by case id: a list of paths, or the reason why there is none."""
+    find: dict[str, Callable[[str], Any]] = {
+        "image": image_files,
+        "segmentation": volume_files,
+        "montage": montage_files,
+        "truth": volume_files,
+    }
+    folders = {kind: getattr(source, name) for kind, name in _FOLDERS.items()}
+    return {kind: find[kind](folder) for kind, folder in folders.items() if folder is not None}
+
+
+def _what_is_there(source: QASource, kind: str, paths: list[Path] | str) -> tuple[str, str, Action]:
+    """What is found and expected of a kind of file, and what that means for the rating."""
+    if isinstance(paths, str):
+        found = paths
+    else:
+        found = f"{len(paths)} files: {paths[0].name}, {paths[1].name}" if paths else "not there"
+    folder = getattr(source, _FOLDERS[kind])
+    return found, f"one file of the case in {folder}", "kept" if kind == "truth" else "rejected"
