@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to segmentations: environment, phantom cohort, training, evaluation, inference. Prints every command
-# before it runs it. Interrupted, it goes on where it was; OUT=folder chooses another place than ./quickstart.
+# From nothing to segmentations and their QA scores: environment, phantom cohort, baseline, montages, codes, discriminator.
+# Prints every command before it runs it. Interrupted, it goes on where it was; OUT=folder chooses another place than
+# ./quickstart.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 OUT="$(mkdir -p "${OUT:-$ROOT/quickstart}" && cd "${OUT:-$ROOT/quickstart}" && pwd)"
@@ -30,10 +31,13 @@ run_unless_newer() { # FILE THAN COMMAND...: FILE is what the command makes, THA
 
 DATA="$(show "$OUT/phantom")"
 BASELINE="$(show "$OUT/baseline_seg")"
+QA="$(show "$OUT/qa_discriminator")"
 CONFIGS=bundles/baseline_seg/configs
+QA_CONFIGS=bundles/qa_discriminator/configs
 PLACES=(--dataset_dir "$DATA" --ckpt_dir "$BASELINE/models" --output_dir)
+SMALL_GRID=(--pixdim 5.25,5.25,12 --roi_size 64,64,32)
 
-run python -m custom_components phantom "$DATA" --training 12 --validation 4 --test 12
+run python -m custom_components phantom "$DATA" --training 12 --validation 4 --unlabeled 80 --test 12
 
 run python -m monai.bundle run training --config_file "['$CONFIGS/train.yaml','$CONFIGS/phantom.yaml']" \
     "${PLACES[@]}" "$BASELINE/training" --resume true
@@ -50,6 +54,24 @@ run python -m monai.bundle run inferring --config_file "['$CONFIGS/inference.yam
     --dataset_dir "$DATA/imagesTs" --ckpt_dir "$BASELINE/models" --output_dir "$BASELINE/segmentations" --overwrite "$AGAIN"
 touch "$BASELINE/.segmented"
 
+# what a person would look at, and the codes that a person would give, here a simulated rater
+run python -m custom_components montage "$DATA/imagesTs" "$BASELINE/segmentations" "$QA/montages" "${SMALL_GRID[@]}"
+run_unless_newer "$QA/codes.csv" "$BASELINE/.segmented" \
+    python -m custom_components rate "$BASELINE/segmentations" "$DATA/truth" "$QA/codes.csv"
+run_unless_newer "$QA/qa_dataset.json" "$QA/codes.csv" \
+    python -m custom_components codes split "$QA/qa_dataset.json" --codes "$QA/codes.csv" --images "$DATA/imagesTs" \
+    --segmentations "$BASELINE/segmentations" --truth "$DATA/truth" --validation 0.2 --test 0.2
+
+run python -m monai.bundle run training --config_file "['$QA_CONFIGS/train.yaml','$QA_CONFIGS/phantom.yaml']" \
+    --dataset_dir "$QA" --ckpt_dir "$QA/models" --output_dir "$QA/training" --resume true
+run_unless_newer "$QA/evaluation/qa_metrics.png" "$QA/models/model.json" \
+    python -m monai.bundle run evaluating \
+    --config_file "['$QA_CONFIGS/train.yaml','$QA_CONFIGS/evaluate.yaml','$QA_CONFIGS/phantom.yaml']" \
+    --dataset_dir "$QA" --ckpt_dir "$QA/models" --output_dir "$QA/evaluation"
+run python -m monai.bundle run inferring --config_file "['$QA_CONFIGS/inference.yaml','$QA_CONFIGS/phantom.yaml']" \
+    --dataset_dir "$DATA/imagesTs" --segmentation_dir "$BASELINE/segmentations" --ckpt_dir "$QA/models" \
+    --output_dir "$QA/scores"
+
 CASE="$(basename "$(find "$BASELINE/segmentations" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)")"
 SEGMENTATION="$BASELINE/segmentations/$CASE/${CASE}_seg.nii.gz"
 run_unless_newer "$BASELINE/$CASE.png" "$SEGMENTATION" \
@@ -57,12 +79,17 @@ run_unless_newer "$BASELINE/$CASE.png" "$SEGMENTATION" \
 
 printf '\nDone in %d min %d s. To look at:\n' $(((SECONDS - STARTED) / 60)) $(((SECONDS - STARTED) % 60))
 while IFS='|' read -r file what; do
-    printf '  %-56s %s\n' "$BASELINE/$file" "$what"
+    printf '  %-56s %s\n' "$(show "$OUT")/$file" "$what"
 done <<EOF
-$CASE.png|a test case with the organs found in it
-training/learning_curve.png|loss and validation Dice by epoch
-evaluation/organ_metrics.png|Dice by organ on the validation cases
-evaluation/organ_metrics.csv|Dice, Hausdorff distance and surface Dice by case and organ
-segmentations/summary.csv|every segmented case: status and volume of each organ
-segmentations/<case>/|label maps on the grid of their CT
+baseline_seg/$CASE.png|a test case with the organs found in it
+baseline_seg/training/learning_curve.png|loss and validation Dice by epoch
+baseline_seg/evaluation/organ_metrics.png|Dice by organ on the validation cases
+baseline_seg/evaluation/organ_metrics.csv|Dice, Hausdorff distance and surface Dice by case and organ
+baseline_seg/segmentations/summary.csv|every segmented case: status and volume of each organ
+baseline_seg/segmentations/<case>/|label maps on the grid of their CT
+qa_discriminator/montages/<case>.png|what a person codes: all slices of a case with its organs
+qa_discriminator/codes.csv|the codes of the segmentations
+qa_discriminator/training/learning_curve.png|loss and validation RMSE by epoch, the chosen one marked
+qa_discriminator/evaluation/qa_metrics.png|scores against codes on cases that were not trained on
+qa_discriminator/scores/qa_scores.csv|QA score and code of every segmentation, the worst first
 EOF

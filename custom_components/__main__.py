@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import re
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import fire
 
+from custom_components.codes_command import CODES_COMMANDS
 from custom_components.user_errors import root_cause
+
+Command: TypeAlias = Callable[..., Any] | Mapping[str, "Command"]
+"""A function, or a group of commands by name."""
 
 
 def phantom(
@@ -94,7 +100,59 @@ def planes(image: str, segmentation: str, output: str, *, label_set: str = "abdo
     return str(draw_planes(str(image), str(segmentation), str(output), label_set=label_set))
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"phantom": phantom, "rate": rate, "planes": planes}
+def montage(
+    images: str,
+    segmentations: str,
+    output: str,
+    *,
+    label_set: str = "abdomen12",
+    pixdim: tuple[float, ...] = (2.0, 2.0, 6.0),
+    roi_size: tuple[int, ...] = (168, 168, 64),
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> str:
+    """Draw the montage of every case, all axial slices with the organs in colour; print how many.
+
+    A case that cannot be done is set aside with its reason in montages.csv; the exit code is 1.
+
+    Args:
+        images: folder of CTs: NIfTI, NRRD, MHA, DICOM series.
+        segmentations: folder of <case>/<case>_seg.nii.gz, or <case>.nii.gz.
+        output: folder to write <case>.png and montages.csv to; finished cases of an interrupted run are kept.
+        label_set: numbering of the segmentations: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
+        pixdim: voxel size in mm; 5.25,5.25,12 for phantoms of the small grid.
+        roi_size: voxels of a slice, and number of slices; 64,64,32 for phantoms of the small grid.
+        workers: processes; default one for each processor.
+        overwrite: do finished cases again.
+    """
+    from custom_components.report.montages import write_montages
+
+    counts, table = write_montages(
+        images,
+        segmentations,
+        output,
+        label_set=label_set,
+        pixdim=pixdim,
+        roi_size=roi_size,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    parts = [f"{counts['ok']} montages"]
+    parts += [f"{counts['skipped']} skipped (finished before)"] if counts["skipped"] else []
+    line = f"{', '.join(parts)}; see {table}"
+    if counts["set_aside"]:
+        print(line)
+        raise SystemExit(f"error: {counts['set_aside']} of {sum(counts.values())} cases set aside; see {table}")
+    return line
+
+
+COMMANDS: Mapping[str, Command] = {
+    "phantom": phantom,
+    "rate": rate,
+    "planes": planes,
+    "montage": montage,
+    "codes": CODES_COMMANDS,
+}
 
 
 class _Call:
@@ -107,7 +165,11 @@ class _Call:
         return []
 
 
-def _deferred(command: Callable[..., Any]) -> Callable[..., _Call]:
+def _deferred(command: Command) -> Command:
+    """Make a command return a `_Call`; of a group, all its commands."""
+    if isinstance(command, Mapping):
+        return {name: _deferred(one) for name, one in command.items()}
+
     @functools.wraps(command)
     def parse(*args: Any, **kwargs: Any) -> _Call:
         return _Call(lambda: command(*args, **kwargs))
@@ -117,8 +179,7 @@ def _deferred(command: Callable[..., Any]) -> Callable[..., _Call]:
 
 def main() -> None:
     """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
-    commands = {name: _deferred(command) for name, command in COMMANDS.items()}
-    arguments = sys.argv[1:] or ["--help"]
+    commands, arguments = _deferred(COMMANDS), _arguments(sys.argv[1:])
     parsed = fire.Fire(commands, arguments, name="python -m custom_components", serialize=lambda _: None)
     if not isinstance(parsed, _Call):
         return
@@ -132,6 +193,36 @@ def main() -> None:
         sys.exit(2)
     if result is not None:
         print(result)
+
+
+def _arguments(words: Sequence[str]) -> list[str]:
+    """Give fire the words of the command line, with help for a group of which no command is named."""
+    command: Command = COMMANDS
+    for number, word in enumerate(words):
+        if not isinstance(command, Mapping):
+            return [*words[:number], *_quoted(words[number:], command)]
+        if word not in command:
+            return [*words]
+        command = command[word]
+    return [*words, "--help"] if isinstance(command, Mapping) else [*words]
+
+
+def _quoted(words: Sequence[str], command: Callable[..., Any]) -> list[str]:
+    """Put quotation marks around texts: fire would take 2024_05 or 1.10 for a number, and a,b for a list."""
+    parameters = inspect.signature(command).parameters.values()
+    texts = {parameter.name for parameter in parameters if "str" in str(parameter.annotation)}
+    quoted, is_text = [], True  # all that has no flag before it is a text
+    for word in words:
+        if not re.match("--|-[a-zA-Z]", word):
+            quoted.append(repr(word) if is_text else word)
+            is_text = True
+            continue
+        flag, sign, value = word.partition("=")
+        name = flag.lstrip("-").replace("-", "_")
+        is_text = name in texts or (len(name) == 1 and any(text.startswith(name) for text in texts))
+        quoted.append(f"{flag}={value!r}" if sign and is_text else word)
+        is_text = is_text or bool(sign)
+    return quoted
 
 
 def _mistake(error: Exception) -> str | None:

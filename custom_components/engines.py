@@ -1,4 +1,4 @@
-"""An evaluator for batch inference in which one bad case does not end the run."""
+"""An evaluator in which one bad case does not end the run, and how montages get into engines."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from monai.engines import SupervisedEvaluator
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.code_values import CODES
 from custom_components.data.set_aside import ERROR, LOAD_SECONDS, SKIPPED, one_line_reason
 
 OK, SET_ASIDE = "ok", "set_aside"
@@ -101,6 +102,32 @@ class CaseEvaluator(SupervisedEvaluator):
     def _note(self, engine: Any, case: CaseResult) -> None:
         engine.state.case = case
         self._cases_done += 1
+
+
+def prepare_montages(
+    batchdata: Mapping[str, Any], device: torch.device | str | None = None, non_blocking: bool = False, **kwargs: Any
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Take the discriminator's input and target out of a batch: `prepare_batch` of MONAI's engines.
+
+    Returns:
+        Montages (B, 3, rows, columns), and codes (B, 1) float32 if the batch has any.
+    """
+    montages = batchdata["montage"].to(device=device, non_blocking=non_blocking, **kwargs)
+    if "code" not in batchdata:
+        return montages, None
+    codes = torch.as_tensor(batchdata["code"], dtype=torch.float32).reshape(-1, 1)
+    return montages, codes.to(device=device, non_blocking=non_blocking)
+
+
+def code_hits(output: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Say of each score whether its nearest code is that of its target: `output_transform` of ignite's `Accuracy`.
+
+    Returns:
+        Hits (B,), 0 or 1, and what they should be: 1.
+    """
+    found, given = ((output[key] + 0.5).floor().clamp(CODES[0], CODES[-1]).flatten() for key in ("pred", "label"))
+    hits = (found == given).long()
+    return hits, torch.ones_like(hits)
 
 
 def _as_list(value: Any) -> list:

@@ -1,13 +1,15 @@
 """The only place where the order of transforms stands: factories that return MONAI `Compose` objects.
 
 Configurations name a factory and give its numbers. Every spatial step of `ct_preprocessing` can be undone, and
-`segmentation_postprocessing` undoes them: a segmentation comes back on the grid of the image it belongs to.
+`segmentation_postprocessing` undoes them: a segmentation comes back on the grid of the image it belongs to. The
+discriminator's montages come from the same steps, see `qa_preprocessing` and `qa_montage`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from monai.transforms import (
@@ -24,23 +26,31 @@ from monai.transforms import (
     RandGaussianNoised,
     RandGaussianSmoothd,
     RandHistogramShiftd,
+    RandScaleIntensityd,
     RandSmoothDeformd,
     ResizeWithPadOrCropd,
     SaveImaged,
     ScaleIntensityRanged,
+    SelectItemsd,
     Spacingd,
     Transform,
 )
 
+from custom_components.case_ids import CASE_ID
 from custom_components.data.readers import VolumeReader
 from custom_components.data.writers import AtomicNibabelWriter, case_output_name
 from custom_components.transforms.check_volume import CheckVolumed
+from custom_components.transforms.corrupt_segmentation import RandCorruptSegmentationd
 from custom_components.transforms.cut_field_of_view import RandCutFieldOfViewd
 from custom_components.transforms.invert_labels import InvertLabelsd
 from custom_components.transforms.map_labels import MapLabelSetd
+from custom_components.transforms.montage import DISCRIMINATOR_SIZE
+from custom_components.transforms.montaged import LoadMontaged, Montaged, RandMontaged, SaveMontaged
+from custom_components.transforms.rand_shift import RandShiftd
 from custom_components.transforms.same_grid import CheckSameGridd
 
 IMAGE, LABEL, PRED = "image", "label", "pred"
+SEGMENTATION, TRUTH, MONTAGE, CODE = "segmentation", "truth", "montage", "code"
 
 
 def ct_preprocessing(
@@ -71,22 +81,42 @@ def ct_preprocessing(
         ValueError: (when called) the file holds no usable 3D volume, or the label lies on another grid than its image,
             in whatever order of storage.
     """
-    keys = [IMAGE, LABEL] if with_label else [IMAGE]
-    steps: list[Transform] = [
-        LoadImaged(keys, reader=VolumeReader, image_only=True),
-        CheckVolumed([IMAGE]),
-        EnsureChannelFirstd(keys),
+    return Compose(_grid_steps([LABEL] if with_label else [], pixdim, roi_size, hu_window))
+
+
+def _grid_steps(
+    labels: Sequence[str],
+    pixdim: Sequence[float],
+    roi_size: Sequence[int],
+    hu_window: tuple[float, float],
+    optional: bool = False,
+) -> list[Transform]:
+    """The steps from disk to the grid, for `image` and label maps; the first of these is numbered as `label_set` says.
+
+    Args:
+        labels: keys of the label maps.
+        pixdim: as of `ct_preprocessing`.
+        roi_size: as of `ct_preprocessing`.
+        hu_window: as of `ct_preprocessing`.
+        optional: whether an item may lack any of the keys.
+    """
+    keys = [IMAGE, *labels]
+    skip: dict[str, Any] = {"allow_missing_keys": optional}
+    return [
+        LoadImaged(keys, reader=VolumeReader, image_only=True, **skip),
+        CheckVolumed([IMAGE], **skip),
+        EnsureChannelFirstd(keys, **skip),
         # before Spacingd, which stumbles over items named `label_...` that are no meta data
-        *([MapLabelSetd([LABEL])] if with_label else []),
-        Orientationd(keys, axcodes="RAS", labels=None),
+        *(MapLabelSetd([key], label_set_key=f"{key}_label_set", **skip) for key in labels[1:]),
+        *(MapLabelSetd([key], **skip) for key in labels[:1]),
+        Orientationd(keys, axcodes="RAS", labels=None, **skip),
         # the crop about the centre would bring any two grids together, one organ onto another
-        *([CheckSameGridd(keys)] if with_label else []),
-        Spacingd(keys, pixdim, mode=["bilinear", "nearest"][: len(keys)], dtype=np.float32),
-        ScaleIntensityRanged([IMAGE], *hu_window, 0.0, 1.0, clip=True),
-        ResizeWithPadOrCropd(keys, roi_size),
-        EnsureTyped(keys, dtype=[np.float32, np.uint8][: len(keys)]),
+        *([CheckSameGridd(keys, **skip)] if labels else []),
+        Spacingd(keys, pixdim, mode=["bilinear", *("nearest" for _ in labels)], dtype=np.float32, **skip),
+        ScaleIntensityRanged([IMAGE], *hu_window, 0.0, 1.0, clip=True, **skip),
+        ResizeWithPadOrCropd(keys, roi_size, **skip),
+        EnsureTyped(keys, dtype=[np.float32, *(np.uint8 for _ in labels)], **skip),
     ]
-    return Compose(steps)
 
 
 def label_loading() -> Compose:
@@ -217,3 +247,134 @@ def segmentation_postprocessing(
             )
         )
     return Compose(steps)
+
+
+def qa_preprocessing(
+    *,
+    pixdim: Sequence[float] = (2.0, 2.0, 6.0),
+    roi_size: Sequence[int] = (168, 168, 64),
+    hu_window: tuple[float, float] = (-175.0, 275.0),
+    size: Sequence[int] = DISCRIMINATOR_SIZE,
+) -> Compose:
+    """Bring what a montage is made of from disk to the grid: a CT and its segmentation, or a montage that is a picture.
+
+    The steps are those of `ct_preprocessing`; the segmentation, numbered as the item's `label_set` says, lies on the
+    grid of its CT. An item with a picture gets it at the discriminator's size.
+
+    Args:
+        pixdim: voxel size in mm along right-left, posterior-anterior, inferior-superior.
+        roi_size: voxels along the same axes.
+        hu_window: the HU that become 0 and 1.
+        size: rows and columns of the discriminator's montage.
+
+    Returns:
+        Compose from `{"image": path, "segmentation": path, "truth": path or absent}` to
+        `{"image": (1, X, Y, Z) float32, "segmentation": (1, X, Y, Z) uint8, "truth": as that}`, or from
+        `{"montage": path}` to `{"montage": (3, rows, columns) float32}`.
+
+    Raises:
+        ValueError: (when called) as `ct_preprocessing`; or the picture cannot be read.
+    """
+    grid = _grid_steps([SEGMENTATION, TRUTH], pixdim, roi_size, hu_window, optional=True)
+    return Compose([*grid, LoadMontaged([MONTAGE], size=size, allow_missing_keys=True)])
+
+
+def qa_montage(*, size: Sequence[int] = DISCRIMINATOR_SIZE, png_dir: str | Path | None = None) -> Compose:
+    """Make the discriminator's montage of what `qa_preprocessing` returns, and keep nothing else of an item's volumes.
+
+    Args:
+        size: rows and columns.
+        png_dir: where to write the montage at full size, `<case_id>.png`; None writes nothing.
+
+    Returns:
+        Compose to `{"montage": (3, rows, columns) float32, "case_id": ..., "code": ... if there is one}`.
+    """
+    save = [] if png_dir is None else [SaveMontaged(png_dir)]
+    keep = [MONTAGE, CODE, CASE_ID]
+    return Compose([*save, Montaged(size=size, allow_missing_keys=True), SelectItemsd(keep, allow_missing_keys=True)])
+
+
+def qa_corruption(
+    cases: Sequence[Mapping[str, Any]],
+    preprocessing: Compose,
+    *,
+    prob: float,
+    modes: Mapping[str, float],
+    donors: int = 16,
+) -> RandCorruptSegmentationd | None:
+    """Make the transform that spoils segmentations, with some of the cases as donors for `other_case`.
+
+    Args:
+        cases: of the training, see `custom_components.data.qa_datalist.qa_cases`.
+        preprocessing: `qa_preprocessing`, which brings the donors to the grid.
+        prob: share of the segmentations that are spoilt.
+        modes: weight of each failure, see `RandCorruptSegmentationd`.
+        donors: how many of the cases lend their segmentation to others.
+
+    Returns:
+        The transform, or None where nothing is to be spoilt or there are only montages.
+    """
+    volumes = {case[CASE_ID]: case for case in cases if SEGMENTATION in case}
+    if not volumes or not prob:
+        return None
+    chosen = list(volumes.values())[:: max(1, len(volumes) // donors)][:donors] if modes.get("other_case") else []
+    lent = [preprocessing(dict(case))[SEGMENTATION].as_tensor().numpy() for case in chosen]
+    if len(lent) < 2:
+        modes = {name: weight for name, weight in modes.items() if name != "other_case"}
+    return RandCorruptSegmentationd(prob=prob, modes=modes, donors=lent)
+
+
+def qa_augmentation(
+    *,
+    size: Sequence[int] = DISCRIMINATOR_SIZE,
+    prob: float = 0.5,
+    corruption: RandCorruptSegmentationd | None = None,
+    curve_points: tuple[int, int] = (6, 10),
+    gamma: tuple[float, float] = (0.7, 1.4),
+    shift_voxels: Sequence[int] = (3, 3, 1),
+    alpha: tuple[float, float] = (0.3, 0.5),
+    shift_pixels: int = 4,
+    brightness: float = 0.1,
+    blur: tuple[float, float] = (0.2, 0.8),
+    noise_std: float = 0.03,
+) -> Compose:
+    """Random changes of what `qa_preprocessing` returns that keep the QA code true, and the montage of it.
+
+    Volumes are spoilt first, if asked; then the CT's contrast changes, both are shifted together and laid over each
+    other. What comes after that is done to the montage, as it is with montages that came as pictures. Nothing exchanges
+    left and right.
+
+    Args:
+        size: rows and columns of the discriminator's montage.
+        prob: probability of each single change.
+        corruption: see `qa_corruption`; its share is its own.
+        curve_points: range of the number of control points of the monotone intensity curve; fewer bend more.
+        gamma: range of the exponent.
+        shift_voxels: largest shift of a volume along each axis.
+        alpha: range of the overlay's share of colour.
+        shift_pixels: largest shift of the montage along each axis, in its pixels.
+        brightness: largest relative change.
+        blur: range of the standard deviation, in pixels.
+        noise_std: upper limit of the noise's standard deviation.
+
+    Returns:
+        Compose to `{"montage": (3, rows, columns) float32 in [0, 1], "code": ..., "case_id": ...}`.
+    """
+    volumes, image, montage = [IMAGE, SEGMENTATION], [IMAGE], [MONTAGE]
+    skip: dict[str, Any] = {"allow_missing_keys": True}
+    return Compose(
+        [
+            *([] if corruption is None else [corruption]),
+            RandHistogramShiftd(image, num_control_points=curve_points, prob=prob, **skip),
+            RandAdjustContrastd(image, prob=prob, gamma=gamma, **skip),
+            RandShiftd(volumes, max_shift=shift_voxels, prob=prob, **skip),
+            RandMontaged(size=size, alpha_range=alpha, prob=prob, allow_missing_keys=True),
+            RandShiftd(montage, max_shift=(shift_pixels, shift_pixels), prob=prob, **skip),
+            RandScaleIntensityd(montage, factors=brightness, prob=prob, **skip),
+            RandGaussianSmoothd(montage, blur, blur, prob=prob, **skip),
+            RandGaussianNoised(montage, prob=prob, std=noise_std, **skip),
+            ScaleIntensityRanged(montage, 0.0, 1.0, 0.0, 1.0, clip=True, **skip),
+            SelectItemsd([MONTAGE, CODE, CASE_ID], allow_missing_keys=True),
+            EnsureTyped(montage, dtype=np.float32, track_meta=False),
+        ]
+    )

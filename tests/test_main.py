@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.__main__ import _mistake, main
+from custom_components.__main__ import _mistake, _quoted, main
 
 AFFINE = np.diag([5.0, 5.0, 5.0, 1.0])
 LABELS = np.random.default_rng(0).integers(0, 13, (12, 12, 8)).astype(np.uint8)
@@ -153,3 +154,178 @@ def test_a_process_ends_with_one_line_and_an_exit_code(cohort_folders: tuple[Pat
     warning, error = done.stderr.splitlines()
     assert warning.startswith("a: set aside: a_seg.nii.gz: truncated or damaged: ")
     assert error == "error: 1 of 2 cases set aside: a"
+
+
+HEADER = "case_id,code,rater,seconds,rated_at,reason,segmentation_sha256,model"
+
+
+@pytest.fixture
+def ratings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with the codes of two raters for the cases a to f."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "anna.csv").write_text(f"{HEADER}\na,0,anna,10\nb,0,anna,20\nc,1,anna\nd,2,anna\ne,2,anna\nf,,anna\n")
+    (tmp_path / "ben.txt").write_text("a.png 0\nb.png 2\nc.png 1\nd.png 2\ne.png 1\nf.png unrated\n")
+    return tmp_path
+
+
+def test_codes_summary_counts_each_code_and_what_is_unrated(call, ratings: Path):
+    code, out, err = call("codes", "summary", "anna.csv,ben.txt")
+    assert (code, err) == (0, "")
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        ["all", "6", "12", "3", "3", "4", "2", "15"],
+        ["rater", "anna", "6", "6", "2", "1", "2", "1", "15"],
+        ["rater", "ben", "6", "6", "1", "2", "2", "1"],
+    ]
+    assert out.splitlines()[0].split() == [
+        "of", "cases", "rows", "code", "0", "code", "1", "code", "2", "unrated", "median", "seconds",
+    ]  # fmt: skip
+
+
+def test_codes_summary_says_what_is_rejected_and_ends_with_1(call, ratings: Path):
+    write(ratings / "seg" / "a.nii.gz")
+    write(ratings / "seg" / "z" / "z_seg.nii.gz")
+    (ratings / "grades.csv").write_text("Scan;Grade\na;fair\nb;good\na;poor\n")
+    code, out, err = call(
+        "codes", "summary", "grades.csv", "--columns", "case_id=Scan,code=Grade",
+        "--values=good=0,fair=1,bad=2", "--segmentations", "seg",
+    )  # fmt: skip
+    assert code == "error: 2 rows rejected"
+    assert err.splitlines() == [
+        "grades.csv, line 3: case_id is 'b', expected a case with a segmentation in seg: rejected",
+        "grades.csv, line 4: case_id 'a': code is 'poor', expected one of 'good', 'fair', 'bad' or empty: rejected",
+    ]
+    lines = out.splitlines()
+    assert lines[1].split() == ["all", "1", "1", "0", "1", "0", "0"]
+    assert lines[2] == "1 segmentations without a row: z"
+    assert call("codes", "summary", "grades.csv", "--columns", "{'case_id': 'Scan', 'code': 'Grade'}")[0] != 2
+    code, _, err = call("codes", "summary", "grades.csv", "--columns", "Scan")
+    assert (code, err) == (2, "error: columns is 'Scan', expected NAME=VALUE,NAME=VALUE\n")
+    code, _, err = call("codes", "summary", "grades.csv", "--values", "good=3")
+    assert (code, err) == (2, "error: values has '3' for 'good', expected 0, 1, 2 or unrated\n")
+
+
+def test_codes_agreement_gives_kappa_and_the_disagreements(call, ratings: Path):
+    code, out, err = call("codes", "agreement", "anna.csv,ben.txt", "--show", 1, "--disagreements", "apart.csv")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["raters", "both", "rated", "agreement", "kappa", "weighted", "kappa"]
+    # 3 of 5 are equal; by chance (2 * 1 + 1 * 2 + 2 * 2) / 25; squares of the distances 4 + 1, by chance 35 / 5
+    assert lines[1].startswith("anna, ben           5  60.0 % [")
+    assert f"  {(0.6 - 0.32) / 0.68:.2f} [" in lines[1]
+    assert f"  {1 - 5 / 7:.2f} [" in lines[1]
+    assert lines[3].startswith("2 ratings each of 5 segmentations: agreement 60.0 %")
+    assert lines[3].endswith("; 1 with another number of ratings left out")
+    assert lines[5:] == [
+        "2 of 6 segmentations with different codes, the worst first",
+        "case id  anna  ben  spread",
+        "b           0    2       2",
+    ]
+    table = (ratings / "apart.csv").read_text().splitlines()
+    assert table == ["case_id,segmentation,anna,ben,spread", "b,,0,2,2", "e,,2,1,1"]
+    code, _, err = call("codes", "agreement", "anna.csv")
+    assert (code, err) == (2, "error: anna.csv: raters are 'anna', expected two or more\n")
+
+
+def test_codes_merge_keeps_every_rating_or_makes_a_consensus(call, ratings: Path):
+    code, out, err = call("codes", "merge", "all.csv", "anna.csv", "ben.txt")
+    assert (code, err) == (0, "")
+    assert out == "12 rows, 2 of them unrated, of 6 cases; see all.csv\n"
+    assert (ratings / "all.csv").read_text().splitlines()[:2] == [HEADER, "a,0,anna,10.0,,,,"]
+    assert call("codes", "merge", "one.csv", "all.csv", "--consensus", "majority")[0] == 0
+    lines = (ratings / "one.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        [case, code, "consensus"] for case, code in zip("abcdef", ["0", "2", "1", "2", "2", ""], strict=True)
+    ]
+    assert call("codes", "merge", "soft.csv", "all.csv", "--consensus=mean")[0] == 0
+    assert [line.split(",")[1] for line in (ratings / "soft.csv").read_text().splitlines()[1:]] == [
+        "0.0", "1.0", "1.0", "2.0", "1.5", "",
+    ]  # fmt: skip
+
+
+def test_codes_merge_writes_down_what_it_leaves_out(call, ratings: Path):
+    (ratings / "more.csv").write_text("case_id,code,rater\na,1,anna\ng,7,anna\n")
+    code, out, err = call("codes", "merge", "all.csv", "anna.csv", "more.csv")
+    assert code == "error: 3 rows rejected"
+    assert out == "5 rows, 1 of them unrated, of 5 cases; see all.csv and all.problems.csv\n"
+    assert [line.split(": ")[0] for line in err.splitlines()] == [
+        "anna.csv, line 2", "more.csv, line 2", "more.csv, line 3",
+    ]  # fmt: skip
+    problems = (ratings / "all.problems.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in problems[1:]] == [
+        ["anna.csv", "2", "a"], ["more.csv", "2", "a"], ["more.csv", "3", "g"],
+    ]  # fmt: skip
+    assert call("codes", "merge", "all.csv", "anna.csv")[0] == 0
+    assert not (ratings / "all.problems.csv").exists()
+    for words, message in (
+        (("all.csv", "all.csv", "anna.csv"), "output is all.csv, which is read too, expected another file"),
+        (("all.csv", "anna.csv", "--consensus", "best"), "consensus is 'best', expected majority, mean or none"),
+        (("all.csv",), "no file of codes is given, expected at least one"),
+        (("out.csv", "absent.csv"), "absent.csv: No such file or directory"),
+    ):
+        assert call("codes", "merge", *words) == (2, "", f"error: {message}\n")
+
+
+def test_codes_split_writes_the_datalist(call, ratings: Path):
+    image = np.zeros((4, 4, 4), dtype=np.int16)
+    for number in range(10):
+        for folder in ("images", "2024_05", "1.10"):
+            write(ratings / folder / f"{number:02}.nii.gz", image)
+    for name in ("first.csv", "second.csv"):
+        (ratings / name).write_text("case_id,code\n" + "".join(f"{number:02},{number % 2}\n" for number in range(10)))
+    code, out, err = call(
+        "codes", "split", "qa.json", "--codes", "first.csv,second.csv", "--images=images",
+        "--segmentations", "2024_05,1.10", "--seed", 4, "--validation", 0.2, "--test=0.2",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "training: 12 (code 0: 6, code 1: 6, code 2: 0)",
+        "validation: 4 (code 0: 2, code 1: 2, code 2: 0)",
+        "test: 4 (code 0: 2, code 1: 2, code 2: 0)",
+        "unrated: 0, in no section",
+        "see qa.json",
+    ]
+    content = json.loads((ratings / "qa.json").read_text())
+    assert content["split"]["seed"] == 4
+    folders = {Path(entry["segmentation"]).parent.as_posix() for entry in content["training"]}
+    assert folders == {"2024_05", "1.10"}
+    (ratings / "1.10" / "03.nii.gz").unlink()
+    words = ("codes", "split", "qa.json", "--codes", "second.csv", "--images", "images", "--segmentations", "1.10")
+    code, out, err = call(*words)
+    assert code == "error: 1 row rejected"
+    assert err == "second.csv, line 5: case_id is '03', expected a case with a segmentation in 1.10: rejected\n"
+    assert out.startswith("training: 5 (code 0: 3, code 1: 2, code 2: 0)\n")
+    code, _, err = call(*words[:5], "--montages", "a,b")
+    assert (code, err) == (2, "error: montages has 2 entries, expected 1, one for each file of codes\n")
+
+
+def test_names_that_look_like_numbers_or_lists_reach_the_command_as_they_are():
+    def command(one: str, *more: str, name: str | None = None, number: float = 1) -> None: ...
+
+    words = ["2024_05", "--name=1.10", "007", "--number", "1_0", "1e3", "--name", "a,b", "-n", "0x10", "--number=0.30"]
+    assert _quoted(words, command) == [
+        "'2024_05'", "--name='1.10'", "'007'", "--number", "1_0", "'1e3'", "--name", "'a,b'", "-n", "'0x10'",
+        "--number=0.30",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [((), "codes"), (("codes",), "agreement"), (("codes", "merge", "--help"), "OUTPUT")]
+)
+def test_help_lists_the_commands_of_a_group(words: tuple[str, ...], found: str):
+    command = [sys.executable, "-m", "custom_components", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0
+    assert found in done.stdout + done.stderr
+    assert "FIRE" not in done.stdout + done.stderr
+
+
+def test_a_rejected_row_ends_a_process_with_1(ratings: Path):
+    (ratings / "codes.csv").write_text("case_id,code\na,0\nb,1.5\n")
+    command = [sys.executable, "-m", "custom_components", "codes", "summary", "codes.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1].split() == ["all", "1", "1", "1", "0", "0", "0"]
+    assert done.stderr.splitlines() == [
+        "codes.csv, line 3: case_id 'b': code is '1.5', expected 0, 1, 2 or empty: rejected",
+        "error: 1 row rejected",
+    ]

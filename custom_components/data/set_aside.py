@@ -69,7 +69,7 @@ def one_line_reason(error: BaseException, item: dict[str, Any] | None = None) ->
     Args:
         error: what was raised; MONAI's wrappers around it are taken off.
         item: the case, whose paths are replaced: that of the image by its `source`, or else the file's name, that of
-            the label by `label` and the file's name.
+            a label, segmentation, truth or montage by that word and the file's name.
 
     Example:
         >>> one_line_reason(MemoryError())
@@ -98,10 +98,10 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _names(item: dict[str, Any]) -> list[tuple[str, str]]:
     """Each path of the item and what to call it, the longest first."""
-    images, labels = (
-        [str(path) for path in ensure_tuple(item.get(key, ())) if isinstance(path, str | PathLike) and str(path)]
-        for key in ("image", "label")
-    )
-    names = [(path, str(item.get(SOURCE) or Path(path).name)) for path in images]
-    names += [(path, f"label {Path(path).name}") for path in labels]
+    names = []
+    for key in ("image", "label", "segmentation", "truth", "montage"):
+        paths = [str(path) for path in ensure_tuple(item.get(key, ())) if isinstance(path, str | PathLike) and path]
+        for path in paths:
+            name = str(item.get(SOURCE) or Path(path).name) if key == "image" else f"{key} {Path(path).name}"
+            names.append((path, name))
     return sorted(names, key=lambda pair: -len(pair[0]))

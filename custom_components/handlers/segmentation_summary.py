@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections import Counter
 from pathlib import Path
@@ -17,15 +15,13 @@ from monai.data import MetaTensor
 
 from custom_components.anatomy import NUM_CLASSES, ORGANS
 from custom_components.case_ids import CASE_ID
+from custom_components.data.case_table import CaseTable, Row
 from custom_components.data.set_aside import SKIPPED
 from custom_components.data.writers import segmentation_path
 from custom_components.engines import OK, SET_ASIDE, CaseResult
-from custom_components.files import complete_file
 
 VOLUMES = [f"{organ.name}_ml" for organ in ORGANS]
 COLUMNS = [CASE_ID, "status", "reason", "seconds", *VOLUMES]
-
-Row = dict[str, str]
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +51,14 @@ class SegmentationSummary:
     def __init__(self, output_dir: str | Path, *, overwrite: bool = False, pred_key: str = "pred") -> None:
         self.output_dir = Path(output_dir)
         self.overwrite = overwrite
-        self.path = self.output_dir / "summary.csv"
         self.pred_key = pred_key
-        self._rows: dict[str, Row] = {}
+        self._table = CaseTable(self.output_dir / "summary.csv", COLUMNS)
         self._counts: Counter[str] = Counter()
+
+    @property
+    def path(self) -> Path:
+        """The table."""
+        return self._table.path
 
     def attach(self, engine: Engine) -> None:
         """Register the handler's steps."""
@@ -77,10 +77,8 @@ class SegmentationSummary:
             raise SystemExit(f"error: {self._counts[SET_ASIDE]} of {cases} cases set aside; see {self.path}")
 
     def _start(self, engine: Engine) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         self._counts.clear()
-        self._rows = _read(self.path)
-        _write(self.path, self._rows)
+        self._table.start()
 
     def _append(self, engine: Engine) -> None:
         case: CaseResult = engine.state.case  # type: ignore[attr-defined]
@@ -96,10 +94,8 @@ class SegmentationSummary:
             row |= self._earlier(case.case_id)
         elif self.overwrite:
             self._remove_earlier(case.case_id)
-        self._rows[case.case_id] = row
         self._counts[row["status"]] += 1
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            file.write(_text([row]))
+        self._table.add(row)
         done, total = engine.state.iteration, engine.state.epoch_length
         logger.info(f"[{done}/{total}] {case.case_id}: {row['status']} ({case.seconds:.1f} s)")
 
@@ -113,7 +109,7 @@ class SegmentationSummary:
 
     def _earlier(self, case_id: str) -> Row:
         """Seconds and volumes of a case that was finished before."""
-        row = self._rows.get(case_id, {})
+        row = self._table.rows.get(case_id, {})
         if all(row.get(name) for name in VOLUMES):
             return {name: row[name] for name in ("seconds", *VOLUMES)}
         try:
@@ -127,7 +123,7 @@ class SegmentationSummary:
         return {"seconds": "", **volumes}
 
     def _finish(self, engine: Engine) -> None:
-        _write(self.path, self._rows)
+        self._table.finish()
         counts = self._counts
         parts = [f"{counts[OK]} segmented"]
         parts += [f"{counts[SKIPPED]} skipped (finished before)"] if counts[SKIPPED] else []
@@ -140,23 +136,3 @@ def _volumes(labels: Any) -> Row:
     voxel = abs(float(torch.linalg.det(torch.as_tensor(labels.affine[:3, :3], dtype=torch.float64)))) / 1000
     counts = torch.bincount(labels.as_tensor().flatten(), minlength=NUM_CLASSES).tolist()
     return {name: f"{counts[organ.index] * voxel:.2f}" for name, organ in zip(VOLUMES, ORGANS, strict=True)}
-
-
-def _read(path: Path) -> dict[str, Row]:
-    """The rows of an earlier run, the last one of each case; a last line without its end is left out."""
-    if not path.is_file():
-        return {}
-    complete, end, _ = path.read_text(encoding="utf-8").rpartition("\n")
-    rows = csv.DictReader(io.StringIO(complete + end))
-    return {row[CASE_ID]: {name: row.get(name) or "" for name in COLUMNS} for row in rows if row.get(CASE_ID)}
-
-
-def _write(path: Path, rows: dict[str, Row]) -> None:
-    with complete_file(path) as partial:
-        partial.write_text(_text([{name: name for name in COLUMNS}, *(rows[key] for key in sorted(rows))]), "utf-8")
-
-
-def _text(rows: list[Row]) -> str:
-    text = io.StringIO()
-    csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -7,15 +7,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from custom_components.anatomy import ORGAN_NAMES
@@ -27,20 +26,6 @@ TRAIN, EVALUATE, INFERENCE, PHANTOM, MULTI = (
 METADATA = BUNDLE / "configs" / "metadata.json"
 SMALL = {"network_def#channels": [4, 8, 16, 32], "num_workers": 0, "max_epochs": 3, "val_interval": 1}
 """A network that trains in seconds; everything else is the phantom's configuration."""
-
-
-def arguments(run_id: str, *configs: Path, **override: object) -> list[str]:
-    pairs = {"config_file": [str(config) for config in configs], **override}
-    return ["run", run_id, *(item for name, value in pairs.items() for item in (f"--{name}", str(value)))]
-
-
-def monai_bundle(*words: object, launcher: tuple[str, ...] = (), **kwargs: Any) -> subprocess.CompletedProcess:
-    command = [sys.executable, *launcher, "-m", "monai.bundle", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, **kwargs)
-
-
-def bundle_run(run_id: str, *configs: Path, cwd: Path | None = None, **override: object) -> subprocess.CompletedProcess:
-    return monai_bundle(*arguments(run_id, *configs, **override), cwd=cwd)
 
 
 def train(cohort: Path, folder: Path, **override: object) -> subprocess.CompletedProcess:
@@ -55,20 +40,6 @@ def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = train(cohort, folder)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-def parsed(*configs: Path, **override: object) -> ConfigParser:
-    parser = ConfigParser()
-    parser.read_config([str(config) for config in configs])
-    for name, value in override.items():
-        parser[name] = value
-    parser.parse()
-    return parser
-
-
-def settings_of(parser: ConfigParser, item: str) -> dict[str, object]:
-    """What a component of the configuration is and gets, with its references resolved."""
-    return parser.get_parsed_content(item, instantiate=False).get_config()
 
 
 @pytest.mark.parametrize("overlays", [(), (PHANTOM,)], ids=["full grid", "phantom grid"])

@@ -1,0 +1,86 @@
+"""The last step of a discriminator's training: the interval of its scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from custom_components.bundle import load_weights
+from custom_components.data.conformal import ScoreInterval, conformal_half_width, stored_interval, write_interval
+from custom_components.engines import prepare_montages
+
+logger = logging.getLogger(__name__)
+
+
+@torch.no_grad()
+def score_all(
+    network: torch.nn.Module, loader: DataLoader, inferer: Callable[..., torch.Tensor], device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score the montages of a loader.
+
+    Returns:
+        Scores and codes, (cases,) each.
+    """
+    network.eval()
+    scores, codes = [], []
+    for batch in loader:
+        montages, targets = prepare_montages(batch, device)
+        scores.append(inferer(montages, network).flatten().cpu())
+        codes.append(targets.flatten().cpu() if targets is not None else torch.full_like(scores[-1], torch.nan))
+    return torch.cat(scores).double().numpy(), torch.cat(codes).double().numpy()
+
+
+def calibrate(
+    network: torch.nn.Module,
+    weights: str | Path,
+    loader: DataLoader,
+    *,
+    inferer: Callable[..., torch.Tensor],
+    device: torch.device,
+    coverage: float,
+) -> ScoreInterval | None:
+    """Load the kept weights and write the interval of their scores beside them, `model.json`.
+
+    The calibration cases are those of the validation, which also chose the epoch: the interval is a little too narrow
+    for that. With several processes the first one does it. One that is there already for these weights stays.
+
+    Args:
+        network: where the weights go.
+        weights: the file.
+        loader: validation data, whose augmentation is off.
+        inferer: as in training.
+        device: where the network is.
+        coverage: share of codes that the interval shall hold.
+
+    Returns:
+        The interval; None in the other processes.
+
+    Raises:
+        SystemExit: the weights cannot be read; one line.
+        ValueError: the coverage is not between 0 and 1.
+    """
+    if idist.get_rank() != 0:
+        return None
+    stored = stored_interval(weights)
+    if stored is not None and stored.coverage == coverage:
+        return stored
+    load_weights(network, weights, "python -m monai.bundle run training")
+    scores, codes = score_all(network, loader, inferer, device)
+    half_width = conformal_half_width(scores - codes, coverage)
+    if half_width == float("inf"):
+        logger.warning(
+            "%d validation cases are too few for an interval of %g coverage: it holds every code", len(codes), coverage
+        )
+        half_width = 2.0
+    rmse: Any = float(np.sqrt(((scores - codes) ** 2).mean()))
+    interval = ScoreInterval(coverage, half_width, len(codes))
+    path = write_interval(interval, weights, validation_rmse=rmse)
+    logger.info("scores are within %.2f of the code in %g %% of cases: saved %s", half_width, 100 * coverage, path)
+    return interval

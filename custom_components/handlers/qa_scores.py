@@ -1,0 +1,149 @@
+"""Keep `qa_scores.csv` of a scoring run: score, code and interval of each case, worst first."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from custom_components.case_ids import CASE_ID
+from custom_components.data.case_table import CaseTable, Row
+from custom_components.data.code_values import nearest_code
+from custom_components.data.conformal import ScoreInterval
+from custom_components.data.fingerprint import FINGERPRINT
+from custom_components.data.montage_png import montage_png_path
+from custom_components.data.qa_inference import MADE_FROM
+from custom_components.data.set_aside import SKIPPED
+from custom_components.engines import OK, SET_ASIDE, CaseResult
+
+TABLE = "qa_scores.csv"
+COLUMNS = [CASE_ID, "score", "code", "low", "high", "montage", "status", "reason", "seconds", MADE_FROM]
+
+logger = logging.getLogger(__name__)
+
+
+def score_table(output_dir: str | Path) -> CaseTable:
+    """The table of scores in a folder."""
+    return CaseTable(Path(output_dir) / TABLE, COLUMNS)
+
+
+class QAScores:
+    """Write a row for every case of a `CaseEvaluator` to `<output_dir>/qa_scores.csv`.
+
+    Columns: `case_id`; `score`; `code`, the nearest; `low` and `high`, the interval of the code (empty without one);
+    `montage`, the path of the PNG from the table's folder; `status` (`ok` or `set_aside`); `reason`; `seconds`; and
+    `made_from`, which tells a later run whether the row still holds. A row is appended as soon as its case is done. At
+    the end the worst score comes first, and what was set aside last. Cases of earlier runs keep their rows.
+
+    Args:
+        output_dir: where the table goes.
+        cases: the run's cases, see `custom_components.data.qa_inference.montage_cases`.
+        interval: see `custom_components.data.conformal.read_interval`.
+        png_dir: where the montages are written to.
+        pred_key: key of the score in the engine's output.
+
+    Example (in a config)::
+
+        scores:
+          _target_: custom_components.handlers.qa_scores.QAScores
+          output_dir: "@output_dir"
+          cases: "@dataset#data"
+        run: ["$@evaluator.run()", "$@scores.raise_for_set_aside()"]
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        cases: Sequence[Mapping[str, Any]],
+        *,
+        interval: ScoreInterval | None = None,
+        png_dir: str | Path | None = None,
+        pred_key: str = "pred",
+    ) -> None:
+        self.interval = interval
+        self.pred_key = pred_key
+        self._table = score_table(output_dir)
+        self._png_dir = png_dir
+        self._cases = {str(case[CASE_ID]): case for case in cases}
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def path(self) -> Path:
+        """The table."""
+        return self._table.path
+
+    def attach(self, engine: Engine) -> None:
+        """Register the handler's steps."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._append)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def raise_for_set_aside(self) -> None:
+        """End the program with exit code 1 and one line if the last run set a case aside.
+
+        Raises:
+            SystemExit: at least one case was set aside.
+        """
+        if self._counts[SET_ASIDE]:
+            cases = sum(self._counts.values())
+            raise SystemExit(f"error: {self._counts[SET_ASIDE]} of {cases} cases set aside; see {self.path}")
+
+    def _start(self) -> None:
+        self._counts.clear()
+        self._table.start()
+
+    def _append(self, engine: Engine) -> None:
+        result: CaseResult = engine.state.case  # type: ignore[attr-defined]
+        if result.status == SKIPPED:
+            self._counts[SKIPPED] += 1
+            return
+        case = self._cases.get(result.case_id, {})
+        row = {
+            CASE_ID: result.case_id,
+            "status": result.status,
+            "reason": result.reason,
+            "seconds": f"{result.seconds:.3f}",
+            "montage": self._montage(case),
+            MADE_FROM: str(case.get(FINGERPRINT, "")),
+        }
+        if result.status == OK:
+            row |= score_row(float(engine.state.output[0][self.pred_key]), self.interval)  # type: ignore[index]
+        self._counts[row["status"]] += 1
+        self._table.add(row)
+        done, total = engine.state.iteration, engine.state.epoch_length
+        logger.info(f"[{done}/{total}] {result.case_id}: {row.get('score') or row['reason']}")
+
+    def _montage(self, case: Mapping[str, Any]) -> str:
+        path = case.get("montage")
+        if path is None and self._png_dir is not None and "image" in case:
+            path = montage_png_path(self._png_dir, case[CASE_ID])
+        if path is None or not Path(path).is_file():
+            return ""
+        return Path(os.path.relpath(path, self.path.parent)).as_posix()
+
+    def _finish(self) -> None:
+        self._table.finish(_worst_first)
+        counts = self._counts
+        parts = [f"{counts[OK]} scored"]
+        parts += [f"{counts[SKIPPED]} skipped (finished before)"] if counts[SKIPPED] else []
+        parts += [f"{counts[SET_ASIDE]} set aside"] if counts[SET_ASIDE] else []
+        logger.info(f"{sum(counts.values())} cases: {', '.join(parts)}; see {self.path}")
+
+
+def score_row(score: float, interval: ScoreInterval | None) -> Row:
+    """Score, code and interval as they stand in the table; a score that is no number is a case to set aside."""
+    if not math.isfinite(score):
+        return {"status": SET_ASIDE, "reason": f"score is {score}, expected a finite number: are the weights damaged?"}
+    low, high = ("", "") if interval is None else (f"{end:.4f}" for end in interval.around(score))
+    return {"score": f"{score:.4f}", "code": str(nearest_code(score)), "low": low, "high": high}
+
+
+def _worst_first(row: Row) -> tuple:
+    score = row.get("score")
+    return (0, -float(score), row[CASE_ID]) if score else (1, 0.0, row[CASE_ID])
