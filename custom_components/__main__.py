@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -125,8 +127,12 @@ def montage(
         workers: processes; default one for each processor.
         overwrite: do finished cases again.
     """
+    from custom_components.bundle import flag
     from custom_components.report.montages import write_montages
 
+    # MONAI says of an optional decoder that it is absent
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", "NvImgCodecPydicomReader")
     counts, table = write_montages(
         images,
         segmentations,
@@ -135,7 +141,7 @@ def montage(
         pixdim=pixdim,
         roi_size=roi_size,
         workers=workers,
-        overwrite=overwrite,
+        overwrite=flag(overwrite, "overwrite"),
     )
     parts = [f"{counts['ok']} montages"]
     parts += [f"{counts['skipped']} skipped (finished before)"] if counts["skipped"] else []

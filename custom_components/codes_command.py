@@ -142,7 +142,7 @@ def split(
         segmentations: folders of segmentations, one for each file of codes.
         montages: folders of <case>.png instead, one for each file of codes.
         truth: folders of true labels.
-        label_set: numbering of the true labels: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
+        label_set: numbering of the segmentations: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
         consensus: the code of several raters: majority, or mean for a soft code.
         validation: share of the cases.
         test: share of the cases.

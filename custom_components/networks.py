@@ -6,9 +6,9 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -73,10 +73,11 @@ def load_imagenet_weights(
         return _load_file(network, Path(source))
     try:
         with _timeout(DOWNLOAD_TIMEOUT):
-            state = get_model_weights(network.backbone_name).DEFAULT.get_state_dict(progress=False, check_hash=True)
+            weights = get_model_weights(network.backbone_name).DEFAULT
+            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
         _load(network, state)
         return _said("ImageNet weights of torchvision", "torchvision")
-    except (URLError, OSError, RuntimeError) as error:
+    except (OSError, HTTPException, RuntimeError, UnpicklingError, EOFError) as error:
         logger.warning("ImageNet weights of torchvision cannot be had: %s", " ".join(str(error).split())[:200])
     if fallback and Path(fallback).is_file():
         return _load_file(network, Path(fallback))
@@ -97,13 +98,16 @@ def _load_file(network: QADiscriminator, path: Path) -> str:
 
 
 def _load(network: QADiscriminator, state: dict[str, Tensor]) -> None:
-    """Load all but the last layer, which has another number of outputs."""
+    """Load all but the last layer, which has another number of outputs; nothing if the state is of another network."""
     own = network.backbone.state_dict()
-    last = {name for name in own if name not in state or own[name].shape != state[name].shape}
-    layers = {name.rpartition(".")[0] for name in last}
-    if len(layers) != 1:
-        raise RuntimeError(f"{len(last)} of {len(own)} tensors are missing or of another shape")
-    network.backbone.load_state_dict({**state, **{name: own[name] for name in last}})
+    last = list(own)[-1].rpartition(".")[0]
+    # torchvision's weights were saved before torch had these counters
+    kept = {name for name in own if name.startswith(f"{last}.") or name.endswith("num_batches_tracked")}
+    wrong = [name for name in own if name not in kept and (name not in state or own[name].shape != state[name].shape)]
+    unknown = [name for name in state if name not in own]
+    if wrong or unknown:
+        raise RuntimeError(f"{len(wrong)} of its tensors are missing or of another shape, {len(unknown)} are not its")
+    network.backbone.load_state_dict({name: own[name] if name in kept else state[name] for name in own})
 
 
 def _said(text: str, result: str) -> str:

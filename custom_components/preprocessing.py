@@ -48,6 +48,7 @@ from custom_components.transforms.montage import DISCRIMINATOR_SIZE
 from custom_components.transforms.montaged import LoadMontaged, Montaged, RandMontaged, SaveMontaged
 from custom_components.transforms.rand_shift import RandShiftd
 from custom_components.transforms.same_grid import CheckSameGridd
+from custom_components.user_errors import exit_on_user_error
 
 IMAGE, LABEL, PRED = "image", "label", "pred"
 SEGMENTATION, TRUTH, MONTAGE, CODE = "segmentation", "truth", "montage", "code"
@@ -294,6 +295,7 @@ def qa_montage(*, size: Sequence[int] = DISCRIMINATOR_SIZE, png_dir: str | Path 
     return Compose([*save, Montaged(size=size, allow_missing_keys=True), SelectItemsd(keep, allow_missing_keys=True)])
 
 
+@exit_on_user_error
 def qa_corruption(
     cases: Sequence[Mapping[str, Any]],
     preprocessing: Compose,
@@ -313,11 +315,15 @@ def qa_corruption(
 
     Returns:
         The transform, or None where nothing is to be spoilt or there are only montages.
+
+    Raises:
+        SystemExit: a donor cannot be loaded, or the modes are wrong; one line, and exit code 1.
     """
     volumes = {case[CASE_ID]: case for case in cases if SEGMENTATION in case}
     if not volumes or not prob:
         return None
-    chosen = list(volumes.values())[:: max(1, len(volumes) // donors)][:donors] if modes.get("other_case") else []
+    count = donors if modes.get("other_case") else 0
+    chosen = list(volumes.values())[:: max(1, len(volumes) // max(1, count))][:count]
     lent = [preprocessing(dict(case))[SEGMENTATION].as_tensor().numpy() for case in chosen]
     if len(lent) < 2:
         modes = {name: weight for name, weight in modes.items() if name != "other_case"}

@@ -329,3 +329,69 @@ def test_a_rejected_row_ends_a_process_with_1(ratings: Path):
         "codes.csv, line 3: case_id 'b': code is '1.5', expected 0, 1, 2 or empty: rejected",
         "error: 1 row rejected",
     ]
+
+
+SMALL_GRID = ("--pixdim", "5.25,5.25,12", "--roi_size=64,64,32", "--workers", 0)
+
+
+def test_montage_draws_every_case_and_skips_what_is_finished(call, cohort: Path, tmp_path: Path):
+    words = ("montage", cohort / "imagesTs", cohort / "truth", tmp_path / "2024_05", *SMALL_GRID)
+    table = tmp_path / "2024_05" / "montages.csv"
+    code, out, _ = call(*words)
+    assert (code, out) == (0, f"3 montages; see {table}\n")
+    assert len(list(table.parent.glob("*.png"))) == 3
+    assert call(*words)[:2] == (0, f"0 montages, 3 skipped (finished before); see {table}\n")
+    assert call(*words, "--overwrite")[:2] == (0, f"3 montages; see {table}\n")
+
+
+def test_montage_sets_a_bad_case_aside_and_ends_with_1(
+    call, cohort: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path, other = sorted((cohort / "imagesTs").glob("*.nii.gz"))[:2]
+    for name, image in (("a", path), ("b", other)):
+        for folder, source in (("images", image), ("labels", cohort / "truth" / image.name)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{name}.nii.gz").write_bytes(source.read_bytes())
+    shortened(tmp_path / "labels" / "b.nii.gz")
+    code, out, _ = call("montage", tmp_path / "images", tmp_path / "labels", tmp_path / "out", *SMALL_GRID)
+    assert code == f"error: 1 of 2 cases set aside; see {tmp_path}/out/montages.csv"
+    assert out == f"1 montages; see {tmp_path}/out/montages.csv\n"
+    assert "b: set aside: segmentation b.nii.gz: truncated or damaged" in caplog.text
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["a.png"]
+
+
+def test_montage_says_in_one_line_what_is_wrong(call, cohort: Path, tmp_path: Path):
+    images, labels = cohort / "imagesTs", cohort / "truth"
+    (tmp_path / "file").touch()
+    for words, said in (
+        ((tmp_path / "absent", labels, tmp_path / "out"), f"images is {tmp_path}/absent, found nothing"),
+        ((images, tmp_path / "absent", tmp_path / "out"), f"{tmp_path}/absent is not there, expected a folder"),
+        ((images, labels, tmp_path / "out", "--label_set", "mine"), "label_set is 'mine', expected one of"),
+        ((images, labels, tmp_path / "out", "--pixdim", 5), "pixdim is 5, expected 3 numbers"),
+        ((images, labels, tmp_path / "file" / "out"), f"{tmp_path}/file"),
+    ):
+        code, out, err = call("montage", *words)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: {said}")
+        assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_montage_process_ends_with_one_line_for_each_bad_case(cohort: Path, tmp_path: Path):
+    path = sorted((cohort / "imagesTs").glob("*.nii.gz"))[0]
+    write(tmp_path / "labels" / "orphan.nii.gz")
+    write(tmp_path / "labels" / path.name)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / path.name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-m", "custom_components", "montage", "images", "labels", "out", *map(str, SMALL_GRID)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == "0 montages; see out/montages.csv\n"
+    lines = [line.strip() for line in done.stderr.replace("\r", "\n").splitlines()]
+    said = [line for line in lines if line and not line.startswith("montages: ")]  # without the progress bar
+    name = path.name.removesuffix(".nii.gz")
+    assert said == [
+        "orphan: set aside: no image",
+        f"{name}: set aside: case {name}: segmentation has 12 x 12 x 8 voxels, expected 64 x 64 x 32 as image",
+        "error: 2 of 2 cases set aside; see out/montages.csv",
+    ]

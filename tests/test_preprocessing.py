@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from custom_components.anatomy import INDEX
+from custom_components.anatomy import INDEX, label_map
 from custom_components.data.datalist import labelled_cases
-from custom_components.preprocessing import ct_augmentation, ct_preprocessing
+from custom_components.preprocessing import (
+    ct_augmentation,
+    ct_preprocessing,
+    qa_augmentation,
+    qa_corruption,
+    qa_montage,
+    qa_preprocessing,
+)
+from custom_components.transforms.corrupt_segmentation import RandCorruptSegmentationd
 
 RIGHT, LEFT = INDEX["right_kidney"], INDEX["left_kidney"]
 RAS_4_4_6 = np.diag([4.0, 4.0, 6.0, 1.0])
@@ -132,3 +140,186 @@ def test_a_label_on_another_grid_than_its_image_is_refused(
     with pytest.raises(RuntimeError, match="applying transform") as caught:
         preprocessing(case)
     assert str(caught.value.__cause__) == f"case a7: {message}"
+
+
+QA_GRID = {"pixdim": (4, 4, 6), "roi_size": (16, 16, 8)}
+
+
+def qa_case(folder: Path, name: str = "a", seed: int = 0) -> dict[str, object]:
+    """A CT of noise, with a segmentation and a truth of random labels, 0 to 12."""
+    rng = np.random.default_rng(seed)
+    volumes = {"image": rng.integers(-300, 400, (18, 14, 9)).astype(np.int16)}
+    volumes |= {key: rng.integers(0, 13, (18, 14, 9)).astype(np.uint8) for key in ("segmentation", "truth")}
+    paths = {key: write(folder / f"{name}_{key}.nii.gz", volume, RAS_4_4_6) for key, volume in volumes.items()}
+    return {"case_id": name, "code": 1, **paths}
+
+
+@pytest.mark.parametrize("kind", ["volume", "other spacing", "other storage"])
+def test_a_discriminator_gets_the_image_that_the_segmentation_network_gets(kind: str, tmp_path: Path):
+    grid = {**QA_GRID, "hu_window": (-150.0, 250.0)} | ({"pixdim": (3, 5, 7)} if kind == "other spacing" else {})
+    case = qa_case(tmp_path)
+    if kind == "other storage":
+        image = nib.load(case["image"])
+        case["image"] = write(tmp_path / "lps.nii.gz", np.asarray(image.dataobj), RAS_4_4_6, "LPS")
+    ours = qa_preprocessing(**grid)(case)
+    image = ct_preprocessing(**grid)({"image": case["image"]})["image"]
+    label = ct_preprocessing(**grid, with_label=True)({"image": case["image"], "label": case["segmentation"]})["label"]
+    assert torch.equal(ours["image"].as_tensor(), image.as_tensor())
+    assert torch.equal(ours["segmentation"].as_tensor(), label.as_tensor())
+    assert 0.2 < image.std() < 0.5
+    assert (ours["case_id"], ours["code"]) == ("a", 1)
+
+
+def test_the_label_set_is_that_of_the_segmentation_and_not_of_the_truth(tmp_path: Path):
+    case = qa_case(tmp_path)
+    plain = qa_preprocessing(**QA_GRID)(case)
+    mapped = qa_preprocessing(**QA_GRID)({**case, "label_set": "amos"})
+    table = torch.zeros(16, dtype=torch.uint8)
+    for number, ours in label_map("amos").items():
+        table[number] = ours
+    assert torch.equal(mapped["segmentation"].as_tensor(), table[plain["segmentation"].as_tensor().long()])
+    assert torch.equal(mapped["truth"].as_tensor(), plain["truth"].as_tensor())
+    assert not torch.equal(mapped["segmentation"].as_tensor(), plain["segmentation"].as_tensor())
+    assert "label_set" not in mapped
+    other = qa_preprocessing(**QA_GRID)({**case, "truth_label_set": "amos"})
+    assert torch.equal(other["truth"].as_tensor(), table[plain["truth"].as_tensor().long()])
+    assert torch.equal(other["segmentation"].as_tensor(), plain["segmentation"].as_tensor())
+
+
+def test_a_truth_is_optional_and_a_picture_takes_the_place_of_all(tmp_path: Path):
+    case = qa_case(tmp_path)
+    del case["truth"]
+    item = qa_preprocessing(**QA_GRID, size=(24, 24))(case)
+    assert {"image", "segmentation", "case_id", "code"} <= item.keys()
+    assert {"truth", "montage"}.isdisjoint(item)
+    direct = qa_montage(size=(24, 24), png_dir=tmp_path)(item)
+    picture = {"montage": str(tmp_path / "a.png"), "case_id": "a", "code": 1}
+    loaded = qa_montage(size=(24, 24), png_dir=tmp_path / "no")(qa_preprocessing(**QA_GRID, size=(24, 24))(picture))
+    assert set(direct) == set(loaded) == {"montage", "case_id", "code"}
+    assert (direct["montage"] - loaded["montage"]).abs().max() < 1 / 255
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_segmentation_on_another_grid_than_its_image_is_refused(tmp_path: Path):
+    case = qa_case(tmp_path)
+    voxels = np.asarray(nib.load(case["segmentation"]).dataobj)
+    case["segmentation"] = write(tmp_path / "moved.nii.gz", voxels, RAS_4_4_6 + 6 * np.eye(4, k=3))
+    with pytest.raises(RuntimeError, match="applying transform") as caught:
+        qa_preprocessing(**QA_GRID)(case)
+    assert str(caught.value.__cause__).startswith("case a: segmentation lies up to 6.00 mm off the grid of image")
+
+
+def one_slice(**more: object) -> dict[str, object]:
+    """A slice with a liver at the patient's right and a spleen at the left, near to the edges; no shift hides them."""
+    image = torch.linspace(0.2, 0.6, 32).reshape(1, 1, 32, 1).expand(1, 32, 32, 1).clone()
+    segmentation = torch.zeros(1, 32, 32, 1, dtype=torch.uint8)
+    segmentation[0, 24:28, 13:19] = INDEX["liver"]
+    segmentation[0, 4:8, 13:19] = INDEX["spleen"]
+    return {"image": image, "segmentation": segmentation, "case_id": "a", "code": 1, **more}
+
+
+def test_no_qa_augmentation_exchanges_left_and_right_and_the_code_stays():
+    augment = qa_augmentation(size=(64, 64), prob=1.0, shift_voxels=(3, 3, 0))
+    places = set()
+    for seed in range(40):
+        item = augment.set_random_state(seed)(one_slice())
+        assert item.keys() == {"montage", "case_id", "code"}
+        assert (item["code"], item["case_id"]) == (1, "a")
+        picture = item["montage"]
+        assert type(picture) is torch.Tensor
+        assert (picture.shape, picture.dtype) == ((3, 64, 64), torch.float32)
+        assert 0 <= picture.min() < picture.max() <= 1
+        yellow, blue = picture[0] - picture[2] > 0.15, picture[2] - picture[0] > 0.15
+        right, left = (mask.nonzero()[:, 1].float().mean() for mask in (yellow, blue))
+        assert right < 31.5 < left  # the patient's right is on the viewer's left
+        assert 28 < left - right < 50
+        places.add(round(float(right)))
+    assert len(places) > 8
+
+
+def test_a_shift_takes_image_and_segmentation_along():
+    segmentation = torch.zeros(1, 32, 32, 1, dtype=torch.uint8)
+    segmentation[0, 12:20, 12:20] = INDEX["liver"]
+    augment = qa_augmentation(size=(64, 64), prob=1.0, shift_voxels=(6, 6, 0), noise_std=0.0)
+    places = set()
+    for seed in range(20):
+        item = one_slice(image=(segmentation > 0).float(), segmentation=segmentation)
+        picture = augment.set_random_state(seed)(item)["montage"]
+        bright = picture[0] > 0.6
+        assert ((picture[0] - picture[2])[bright] > 0.1).all()  # no bright tissue without colour
+        places.add(tuple(bright.nonzero().float().mean(0).round().int().tolist()))
+    assert len(places) > 15
+
+
+def test_the_seed_decides_the_augmentation_and_probability_0_leaves_the_montage():
+    augment = qa_augmentation(size=(64, 64))
+    one, again, other = (augment.set_random_state(seed)(one_slice())["montage"] for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    plain = qa_montage(size=(64, 64))(one_slice())["montage"]
+    assert torch.equal(qa_augmentation(size=(64, 64), prob=0.0).set_random_state(1)(one_slice())["montage"], plain)
+
+
+def test_pictures_are_augmented_too():
+    picture = qa_montage(size=(64, 64))(one_slice())
+    augment = qa_augmentation(size=(64, 64), prob=1.0)
+    changed = augment.set_random_state(0)(dict(picture))
+    assert changed.keys() == picture.keys()
+    assert changed["code"] == 1
+    assert (changed["montage"] - picture["montage"]).abs().mean() > 0.01
+    assert 0 <= changed["montage"].min() < changed["montage"].max() <= 1
+
+
+def test_volumes_are_spoilt_before_the_montage_is_made():
+    corruption = RandCorruptSegmentationd(prob=1.0, modes={"empty": 1}, spacing=(16, 16, 24))
+    item = one_slice(code=0)
+    item = qa_augmentation(size=(64, 64), prob=0.0, corruption=corruption)({**item, "truth": item["segmentation"]})
+    assert item["code"] == 2.0  # as the rater has it who knows the truth
+    assert torch.equal(item["montage"][0], item["montage"][2])
+    picture = qa_montage(size=(64, 64))(one_slice())
+    assert qa_augmentation(size=(64, 64), prob=0.0, corruption=corruption)(dict(picture))["code"] == 1.0
+
+
+MODES = {"other_case": 1, "empty": 2}
+
+
+def test_nothing_is_spoilt_without_volumes_or_probability(tmp_path: Path):
+    cases, preprocessing = [qa_case(tmp_path)], qa_preprocessing(**QA_GRID)
+    montages = [{"case_id": name, "montage": f"{name}.png", "code": 0} for name in "ab"]
+    assert qa_corruption(montages, preprocessing, prob=0.5, modes=MODES) is None
+    assert qa_corruption(cases, preprocessing, prob=0, modes=MODES) is None
+    assert qa_corruption([], preprocessing, prob=0.5, modes=MODES) is None
+    assert qa_corruption([*montages, *cases], preprocessing, prob=0.5, modes=MODES) is not None
+
+
+def test_another_case_is_lent_only_where_there_are_two(tmp_path: Path):
+    preprocessing = qa_preprocessing(**QA_GRID)
+    cases = [qa_case(tmp_path, name, seed) for seed, name in enumerate("abcde")]
+    one = qa_corruption([cases[0], {**cases[0], "model": "other"}], preprocessing, prob=0.25, modes=MODES)
+    assert one is not None
+    assert (one.prob, one.weights) == (0.25, {"empty": 2})
+    every, some, none = (
+        qa_corruption(cases, preprocessing, prob=1.0, modes=MODES, donors=donors) for donors in (16, 2, 0)
+    )
+    assert every is not None
+    assert some is not None
+    assert none is not None
+    assert every.weights == MODES
+    for donor, case in zip(every.donors, cases, strict=True):
+        np.testing.assert_array_equal(donor, preprocessing(case)["segmentation"].numpy())
+    assert len(some.donors) == 2
+    assert (len(none.donors), none.weights) == (0, {"empty": 2})
+    unused = qa_corruption(cases, preprocessing, prob=1.0, modes={"empty": 1})
+    assert unused is not None
+    assert len(unused.donors) == 0
+
+
+def test_wrong_modes_and_a_damaged_donor_end_a_configured_run_with_one_line(tmp_path: Path):
+    preprocessing = qa_preprocessing(**QA_GRID)
+    cases = [qa_case(tmp_path, name) for name in "ab"]
+    with pytest.raises(SystemExit, match="^error: modes is {}, expected weights of at least 0, one of them above 0$"):
+        qa_corruption(cases[:1], preprocessing, prob=1.0, modes={"other_case": 1})
+    path = Path(cases[1]["segmentation"])
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(SystemExit, match=f"^error: {path}: no NIfTI image, or truncated: "):
+        qa_corruption(cases, preprocessing, prob=1.0, modes=MODES)

@@ -53,8 +53,12 @@ def montage_files(folder: str | Path) -> dict[str, list[Path]]:
     return dict(found)
 
 
-def image_files(folder: str | Path) -> dict[str, list[Path] | str]:
+def image_files(folder: str | Path, *, skip_dir: str | Path | None = None) -> dict[str, list[Path] | str]:
     """Find the images in a folder and its subfolders by case id, see `custom_components.data.cases.find_cases`.
+
+    Args:
+        folder: where to search.
+        skip_dir: a folder inside it that is left out, because it holds segmentations.
 
     Returns:
         For each case one path (a file, or a folder with one DICOM series), several (the slices of one of several DICOM
@@ -64,9 +68,10 @@ def image_files(folder: str | Path) -> dict[str, list[Path] | str]:
         ValueError: it is no folder, or holds no image.
     """
     try:
-        cases = find_cases(folder)
+        cases = find_cases(folder, skip_dir=skip_dir)
     except ValueError as error:
-        raise ValueError(str(error).replace("dataset_dir is", "images is", 1)) from None
+        text = str(error).replace("output_dir is", "segmentations is").replace("dataset_dir", "images")
+        raise ValueError(text) from None
     found: dict[str, list[Path] | str] = {}
     for case in cases:
         image = case.get("image")

@@ -13,6 +13,7 @@ import numpy as np
 
 from custom_components.data.case_files import sha256_of
 from custom_components.files import complete_file
+from custom_components.user_errors import exit_on_user_error
 
 BEST_CODE, WORST_CODE = 0.0, 2.0
 
@@ -36,14 +37,14 @@ class ScoreInterval:
     weights_sha256: str = ""
 
     def around(self, score: float) -> tuple[float, float]:
-        """Lower and upper end around a score; what no code can be is cut off.
+        """Lower and upper end around a score that is first brought to the nearest that a code can be.
 
         Example:
             >>> ScoreInterval(0.9, 0.5, 100).around(1.75)
             (1.25, 2.0)
         """
-        low, high = score - self.half_width, score + self.half_width
-        return min(max(low, BEST_CODE), WORST_CODE), max(min(high, WORST_CODE), BEST_CODE)
+        nearest = min(max(score, BEST_CODE), WORST_CODE)
+        return max(nearest - self.half_width, BEST_CODE), min(nearest + self.half_width, WORST_CODE)
 
 
 def conformal_half_width(residuals: Sequence[float] | np.ndarray, coverage: float) -> float:
@@ -97,11 +98,12 @@ def write_interval(interval: ScoreInterval, weights: str | Path, **also: float |
     return path
 
 
+@exit_on_user_error
 def read_interval(weights: str | Path) -> ScoreInterval | None:
-    """Read the interval of weights; None, with a warning, if there is none or it is of other weights.
+    """Read the interval of weights, for use in configs; None, with a warning, if there is none of these weights.
 
     Raises:
-        ValueError: the file has another form.
+        SystemExit: the file has another form; one line, and exit code 1.
     """
     interval = stored_interval(weights)
     if interval is None:

@@ -19,6 +19,7 @@ from custom_components.data.code_values import CODES, nearest_code
 from custom_components.data.consensus import How
 from custom_components.data.datalist import datalist_entries
 from custom_components.data.qa_sources import Entry, QASource, source_entries
+from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
 from custom_components.user_errors import exit_on_user_error
 
@@ -92,19 +93,20 @@ def write_qa_datalist(
     return QADatalist(codes, unrated, problems)
 
 
-def read_qa_datalist(path: str | Path, section: str = "training") -> list[Entry]:
+def read_qa_datalist(path: str | Path, section: str = "training", *, set_aside: bool = False) -> list[Entry]:
     """Read one section of a datalist of rated segmentations or montages.
 
     Args:
         path: JSON, as `write_qa_datalist` writes it.
         section: `training`, `validation` or `test`.
+        set_aside: give an entry whose file is missing an `error` with the reason, for `SetAsideDataset`.
 
     Returns:
         The entries with absolute paths; `code` is an integer, or a float where raters were averaged.
 
     Raises:
         ValueError: the list or the section is absent or empty, a case is in two sections, or an entry lacks a key, has
-            another code than 0 to 2, an unknown label set, or names a file that is not there.
+            another code than 0 to 2, an unknown label set, or, without `set_aside`, names a file that is not there.
     """
     path = Path(path)
     if section not in SECTIONS:
@@ -120,17 +122,26 @@ def read_qa_datalist(path: str | Path, section: str = "training") -> list[Entry]
                 )
     if not lists[section]:
         raise ValueError(f"{path}: section {section!r} is empty, expected at least one rated case")
-    return [_checked(entry, path, f"{path}: {section}[{number}]") for number, entry in enumerate(lists[section])]
+    checked = []
+    for number, entry in enumerate(lists[section]):
+        where = f"{path}: {section}[{number}]"
+        case = _checked(entry, path, where)
+        missing = [key for key in PATHS if key in case and not os.path.exists(case[key])]
+        reasons = [f"names the {key} {entry[key]}, which does not exist" for key in missing]
+        if reasons and not set_aside:
+            raise ValueError(f"{where} {reasons[0]}")
+        checked.append({**case, ERROR: f"the datalist {reasons[0]}"} if reasons else case)
+    return checked
 
 
 @exit_on_user_error
-def qa_cases(datalist: str | Path, section: str = "training") -> list[Entry]:
+def qa_cases(datalist: str | Path, section: str = "training", *, set_aside: bool = False) -> list[Entry]:
     """Read one section of a datalist as `read_qa_datalist`; for use in configs, where a mistake ends the run.
 
     Raises:
         SystemExit: with one line that says what is wrong.
     """
-    return read_qa_datalist(datalist, section)
+    return read_qa_datalist(datalist, section, set_aside=set_aside)
 
 
 def _count(entries: Sequence[Entry]) -> dict[str, int]:
@@ -167,8 +178,6 @@ def _checked(entry: Mapping[str, Any], path: Path, where: str) -> Entry:
         if not isinstance(entry[key], str) or not entry[key]:
             raise ValueError(f"{where} has {key} {entry[key]!r}, expected a path")
         checked[key] = os.path.abspath(path.parent / entry[key])
-        if not os.path.exists(checked[key]):
-            raise ValueError(f"{where} names the {key} {entry[key]}, which does not exist")
     if "label_set" in entry:
         try:
             label_map(entry["label_set"])

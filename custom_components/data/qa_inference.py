@@ -56,7 +56,7 @@ def find_montage_cases(
     for name, folder in (("images", images), ("segmentations", segmentations)):
         if not folder:
             raise ValueError(f"{name} is not given, expected a folder")
-    cts, labels = image_files(str(images)), volume_files(str(segmentations))
+    cts, labels = image_files(str(images), skip_dir=segmentations), volume_files(str(segmentations))
     context.append(str(label_set))
     cases = [_volume_case(case_id, cts, labels, context) for case_id in sorted(cts.keys() | labels.keys())]
     for case in cases:

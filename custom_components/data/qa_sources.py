@@ -31,8 +31,8 @@ class QASource:
         images: folder with a CT for each case.
         segmentations: folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`.
         montages: folder of `<case>.png`, in place of images and segmentations.
-        truth: folder of true labels, named like segmentations.
-        label_set: numbering of the truth, see `custom_components.anatomy.label_map`.
+        truth: folder of true labels in our numbering, named like segmentations.
+        label_set: numbering of the segmentations, see `custom_components.anatomy.label_map`.
 
     Raises:
         ValueError: neither or both of montages, and images with segmentations, are given; or the label set is unknown.
@@ -99,7 +99,7 @@ def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
         if row["model"]:
             entry["model"] = row["model"]
         entry |= {kind: paths[0] for kind, paths in found.items() if kind not in {fault.field for fault in faults}}
-        if "truth" in entry and source.label_set:
+        if "segmentation" in entry and source.label_set:
             entry["label_set"] = source.label_set
         entries.append(entry)
     return SourceEntries(entries, unrated, problems)
@@ -108,7 +108,7 @@ def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
 def _files(source: QASource) -> dict[str, Mapping[str, list[Path] | str]]:
     """The files of each kind that the source has, by case id: a list of paths, or the reason why there is none."""
     find: dict[str, Callable[[str], Any]] = {
-        "image": image_files,
+        "image": lambda folder: image_files(folder, skip_dir=source.segmentations),
         "segmentation": volume_files,
         "montage": montage_files,
         "truth": volume_files,

@@ -108,7 +108,8 @@ class QAEvaluation:
     def _write(self) -> None:
         set_aside = self.output_dir / SET_ASIDE_TABLE
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        set_aside.unlink(missing_ok=True)
+        for name in (METRICS, TEXT, PICTURE, TABLE, SET_ASIDE_TABLE):
+            (self.output_dir / name).unlink(missing_ok=True)  # of an earlier run
         if self._set_aside:
             _write_table(pd.DataFrame(self._set_aside), set_aside)
         if not self._rows:

@@ -109,17 +109,23 @@ class QAScores:
             "status": result.status,
             "reason": result.reason,
             "seconds": f"{result.seconds:.3f}",
-            "montage": self._montage(case),
+            "montage": "",
             MADE_FROM: str(case.get(FINGERPRINT, "")),
         }
         if result.status == OK:
             row |= score_row(float(engine.state.output[0][self.pred_key]), self.interval)  # type: ignore[index]
+        if row["status"] == OK:
+            row["montage"] = self._montage(case)
+        elif self._png_dir is not None and "montage" not in case:
+            # an earlier run may have drawn another segmentation
+            montage_png_path(self._png_dir, result.case_id).unlink(missing_ok=True)
         self._counts[row["status"]] += 1
         self._table.add(row)
         done, total = engine.state.iteration, engine.state.epoch_length
         logger.info(f"[{done}/{total}] {result.case_id}: {row.get('score') or row['reason']}")
 
     def _montage(self, case: Mapping[str, Any]) -> str:
+        """Where the montage is that was drawn of a case, or that it came as."""
         path = case.get("montage")
         if path is None and self._png_dir is not None and "image" in case:
             path = montage_png_path(self._png_dir, case[CASE_ID])
@@ -140,6 +146,7 @@ def score_row(score: float, interval: ScoreInterval | None) -> Row:
     """Score, code and interval as they stand in the table; a score that is no number is a case to set aside."""
     if not math.isfinite(score):
         return {"status": SET_ASIDE, "reason": f"score is {score}, expected a finite number: are the weights damaged?"}
+    score = round(score, 4)  # code and interval are those of the number that is written
     low, high = ("", "") if interval is None else (f"{end:.4f}" for end in interval.around(score))
     return {"score": f"{score:.4f}", "code": str(nearest_code(score)), "low": low, "high": high}
 

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from monai.transforms import Compose, SelectItemsd
 from torch.utils.data import DataLoader
@@ -67,12 +67,12 @@ def write_montages(
         overwrite: do finished cases again.
 
     Raises:
-        ValueError: a folder is missing or empty, or the label set is unknown.
+        ValueError: a folder is missing or empty, the label set is unknown, or a setting has another form.
         OSError: the output cannot be written.
     """
     output_dir = Path(output_dir)
     table = CaseTable(output_dir / TABLE, COLUMNS)
-    settings = [str(list(values)) for values in (pixdim, roi_size, hu_window)]
+    settings = [_numbers("pixdim", pixdim, 3), _numbers("roi_size", roi_size, 3), _numbers("hu_window", hu_window, 2)]
     cases = find_montage_cases(images, segmentations, label_set=label_set, made_with=settings)
     if not overwrite:
         cases = skip_finished(cases, table.read(), output_dir)
@@ -95,6 +95,8 @@ def write_montages(
                 continue
             if status == SET_ASIDE:
                 logger.warning("%s: set aside: %s", case[CASE_ID], item[ERROR])
+                # an earlier run may have drawn another segmentation
+                montage_png_path(output_dir, case[CASE_ID]).unlink(missing_ok=True)
             table.add(
                 {
                     CASE_ID: case[CASE_ID],
@@ -107,3 +109,14 @@ def write_montages(
             )
     table.finish()
     return MontageRun(counts, table.path)
+
+
+def _numbers(name: str, values: Any, count: int) -> list[float]:
+    """Check a setting that is some numbers; whole ones become floats, so that both spellings are one setting."""
+    if (
+        not isinstance(values, list | tuple)
+        or len(values) != count
+        or not all(isinstance(n, int | float) for n in values)
+    ):
+        raise ValueError(f"{name} is {values!r}, expected {count} numbers")
+    return [float(number) for number in values]

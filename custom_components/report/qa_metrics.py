@@ -125,17 +125,14 @@ def rated_of(table: pd.DataFrame) -> Rated:
     return Rated(code, score, true_class, found_class, low, high)
 
 
-def evaluate(
-    table: pd.DataFrame, *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> dict[str, Estimate]:
-    """Measure scores against codes, with percentile bootstrap intervals.
+def evaluate(table: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+    """Measure scores against codes, with 95 % percentile bootstrap intervals.
 
     Cases are resampled, not rows: several segmentations of one case are not independent.
 
     Args:
         table: a row a rated segmentation: `case_id, code, score`, and `low, high`.
         resamples: bootstrap samples.
-        confidence: of the intervals.
         seed: of the resampling.
 
     Returns:
@@ -158,9 +155,8 @@ def evaluate(
             sample = Rated(*(values[rows] for values in rated))
             for name, (_text, metric) in METRICS.items():
                 samples[name].append(metric(sample))
-        tail = 100 * (1 - confidence) / 2
         return {
-            name: Estimate(metric(rated), *(float(np.nanpercentile(samples[name], q)) for q in (tail, 100 - tail)))
+            name: Estimate(metric(rated), *(float(np.nanpercentile(samples[name], q)) for q in (2.5, 97.5)))
             for name, (_text, metric) in METRICS.items()
         }
 
@@ -181,6 +177,7 @@ def metrics_json(table: pd.DataFrame, estimates: Mapping[str, Estimate]) -> dict
         "segmentations": len(table),
         "cases": int(table[CASE_ID].nunique()),
         "confusion": {"rows": "true code", "columns": "nearest code of the score", "counts": confusion(table).tolist()},
+        "intervals": "95 %, percentile bootstrap over cases",
         "metrics": numbers,
     }
 

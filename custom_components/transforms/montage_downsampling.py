@@ -9,6 +9,7 @@ transpose of it.
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -192,7 +193,7 @@ class DownsampledOverlay(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Give the gradient of the probabilities; it does not depend on them."""
         image, table = ctx.saved_tensors
-        result = _empty(ctx.shape, ctx.dtype, grad.device)
+        result = _gradient_memory(ctx.shape, ctx.dtype, grad.device)
         with torch.autocast(image.device.type, enabled=False):
             for case in zip(image, grad, result, strict=True):
                 _spread_gradient(*case, table, ctx.plan)
@@ -251,8 +252,20 @@ def _spread_gradient(image: Tensor, grad: Tensor, result: Tensor, table: Tensor,
             target.copy_(table[:, 1:].T @ mixed)
 
 
-def _empty(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Memory for the gradient; on a CPU from NumPy, which asks the system for large pages."""
-    if device.type == "cpu" and dtype == torch.float32:
-        return torch.from_numpy(np.empty(shape, np.float32))
-    return torch.empty(shape, dtype=dtype, device=device)
+_spare: list[np.ndarray] = []
+
+
+def _gradient_memory(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Memory for a gradient. On a CPU that of the last one, if it is free again: new pages cost more than the rest."""
+    if device.type != "cpu" or dtype != torch.float32:
+        return torch.empty(shape, dtype=dtype, device=device)
+    memory = _spare.pop() if _spare else np.empty(0, np.float32)
+    if memory.size != shape.numel():
+        memory = np.empty(shape.numel(), np.float32)
+    lent = memory[:]
+    weakref.finalize(lent, _take_back, memory).atexit = False
+    return torch.from_numpy(lent).view(shape)
+
+
+def _take_back(memory: np.ndarray) -> None:
+    _spare[:] = [memory]

@@ -24,7 +24,7 @@ class RandShiftd(RandomizableTransform, MapTransform):
     Example:
         >>> shift = RandShiftd("image", max_shift=(2,), prob=1.0).set_random_state(1)
         >>> shift({"image": torch.tensor([[1, 2, 3]])})["image"].tolist()
-        [[2, 3, 0]]
+        [[0, 0, 1]]
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RandShiftd(RandomizableTransform, MapTransform):
 def shift(image: torch.Tensor, by: Sequence[int]) -> torch.Tensor:
     """Shift (C, ...) along its spatial axes towards higher indices; what comes in is 0."""
     result = torch.zeros_like(image)
-    to = (slice(max(0, n), min(size, size + n)) for n, size in zip(by, image.shape[1:], strict=True))
-    of = (slice(max(0, -n), min(size, size - n)) for n, size in zip(by, image.shape[1:], strict=True))
+    to = (slice(max(0, n), max(0, min(size, size + n))) for n, size in zip(by, image.shape[1:], strict=True))
+    of = (slice(max(0, -n), max(0, min(size, size - n))) for n, size in zip(by, image.shape[1:], strict=True))
     result[(slice(None), *to)] = image[(slice(None), *of)]
     return result

@@ -209,6 +209,26 @@ def test_evaluation_writes_measures_and_predictions(rated: Path, trained: Path, 
     assert (tmp_path / "qa_metrics.png").stat().st_size > 5000
 
 
+def test_an_evaluation_sets_bad_cases_aside(rated: Path, trained: Path, tmp_path: Path):
+    datalist = json.loads((rated / "qa_dataset.json").read_text())
+    for case in datalist["test"]:
+        case.update({key: str(rated / case[key]) for key in ("image", "segmentation", "truth")})
+    bad = [case["case_id"] for case in datalist["test"][:2]]
+    (tmp_path / "cut.nii.gz").write_bytes(Path(datalist["test"][0]["segmentation"]).read_bytes()[:900])
+    datalist["test"][0]["segmentation"] = "cut.nii.gz"
+    datalist["test"][1]["image"] = "absent.nii.gz"
+    (tmp_path / "qa_dataset.json").write_text(json.dumps(datalist))
+    places = {"dataset_dir": tmp_path, "ckpt_dir": trained / "models", "output_dir": tmp_path / "out", "resamples": 10}
+    done = bundle_run("evaluating", TRAIN, EVALUATE, PHANTOM, **places, **SMALL)
+    assert done.returncode == 1
+    assert f"2 of {len(datalist['test'])} cases set aside" in done.stderr
+    assert "Traceback" not in done.stderr
+    reasons = pd.read_csv(tmp_path / "out" / "set_aside.csv").set_index("case_id")["reason"]
+    assert reasons[bad[0]].startswith("segmentation cut.nii.gz: truncated")
+    assert reasons[bad[1]] == "the datalist names the image absent.nii.gz, which does not exist"
+    assert len(pd.read_csv(tmp_path / "out" / "qa_predictions.csv")) == len(datalist["test"]) - 2
+
+
 def score(images: Path, segmentations: Path, output: Path, trained: Path, **override: object):
     small = {"montage_size": SMALL["montage_size"], "num_workers": 0}
     return bundle_run(

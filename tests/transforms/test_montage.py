@@ -116,6 +116,19 @@ def test_the_gradient_is_that_of_the_numbers(size):
     assert torch.autograd.gradcheck(lambda p: montage(image, p, size=size, colours=colours), probabilities)
 
 
+def test_a_gradient_that_is_kept_is_not_overwritten_by_the_next():
+    image, probabilities, _ = case()
+    probabilities.requires_grad_()
+    gradients, copies = [], []
+    for weight in (1.0, 2.0, 3.0):
+        (gradient,) = torch.autograd.grad(weight * montage(image, probabilities, size=(8, 8)).sum(), probabilities)
+        gradients.append(gradient[:, 3:5])  # a view keeps the memory as the whole does
+        copies.append(gradient[:, 3:5].clone())
+        del gradient
+    assert all(torch.equal(kept, copy) for kept, copy in zip(gradients, copies, strict=True))
+    assert torch.allclose(gradients[2], 3 * gradients[0])
+
+
 def test_an_image_has_a_gradient_too():
     image, probabilities, _ = case((3, 2, 5), batch=1)
     image = image.double().requires_grad_()
