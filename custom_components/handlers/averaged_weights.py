@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
@@ -19,6 +19,8 @@ class AveragedWeights(EMAHandler):
     Args:
         model: the network; `ema_model` is the averaged copy of it.
         momentum: share of the newest weights after the start, in (0, 1).
+        handle_buffers: what becomes of buffers, such as the statistics of batch normalisation: `copy` takes the newest,
+            `update` averages them too.
 
     Raises:
         ValueError: the momentum is out of range.
@@ -33,8 +35,10 @@ class AveragedWeights(EMAHandler):
         evaluator = SupervisedEvaluator(..., network=averaged.ema_model)
     """
 
-    def __init__(self, model: nn.Module, momentum: float) -> None:
-        super().__init__(model, momentum=momentum)
+    def __init__(
+        self, model: nn.Module, momentum: float, *, handle_buffers: Literal["copy", "update"] = "copy"
+    ) -> None:
+        super().__init__(model, momentum=momentum, handle_buffers=handle_buffers)
 
     def attach(self, engine: Engine, name: str = "ema_momentum", *args: Any, **kwargs: Any) -> None:
         """Attach to a trainer, whose state shows the momentum of the iteration as `ema_momentum`."""

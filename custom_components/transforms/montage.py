@@ -105,7 +105,7 @@ def montage(
         shape = tuple(int(length) for length in image.shape[2:])
         grid = montage_grid(shape[-1], columns)
         if size is None or image.requires_grad or traced or torch.compiler.is_compiling():
-            picture = tile(_overlay(ct, _hardened(shown) if straight_through else shown, table), grid)
+            picture = _full_size(ct, _hardened(shown) if straight_through else shown, table, grid)
             picture = picture if size is None else downsample(picture, size)
         else:
             plan = ResamplingPlan.of(shape, grid, size, work, image.device)
@@ -126,13 +126,14 @@ def downsample(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _overlay(ct: Tensor, shown: Tensor, table: Tensor) -> Tensor:
-    """Colour whole volumes: (B, 1, X, Y, Z) and probabilities or labels to (B, 3, X, Y, Z)."""
+def _full_size(ct: Tensor, shown: Tensor, table: Tensor, grid: Grid) -> Tensor:
+    """Lay probabilities or labels over the CT and tile; what has fewer channels is tiled, before or after."""
     if shown.is_floating_point():
         mixed = torch.einsum("kc,bcxyz->bkxyz", table, shown.to(table.dtype))
-    else:
-        mixed = table[:, shown[:, 0].long()].movedim(0, 1)
-    return ct * (1 - mixed[:, :1]) + mixed[:, 1:]
+        return tile(torch.addcmul(mixed[:, 1:], ct, 1 - mixed[:, :1]), grid)
+    ct, labels = tile(ct, grid), tile(shown, grid)
+    mixed = table.index_select(1, labels.long().flatten()).unflatten(1, labels.shape).movedim(0, 2)[:, 0]
+    return torch.addcmul(mixed[:, 1:], ct, 1 - mixed[:, :1])
 
 
 def _hardened(probabilities: Tensor) -> Tensor:

@@ -39,3 +39,15 @@ def test_the_average_is_no_part_of_the_training():
 def test_momentum_out_of_range_is_refused(momentum: float):
     with pytest.raises(ValueError, match="momentum"):
         AveragedWeights(torch.nn.Linear(1, 1), momentum)
+
+
+@pytest.mark.parametrize("handle_buffers", ["copy", "update"])
+def test_statistics_of_batch_normalisation_are_copied_or_averaged(handle_buffers):
+    network = torch.nn.BatchNorm1d(1, momentum=1.0)  # its statistics are those of the last batch
+    averaged = AveragedWeights(network, momentum=0.5, handle_buffers=handle_buffers)
+    trainer = Engine(lambda engine, batch: network(batch))
+    averaged.attach(trainer)
+    trainer.run([torch.tensor([[1.0], [3.0]]), torch.tensor([[5.0], [7.0]])])
+    # 9/11, then 9/12 of the newest, from 0
+    expected = {"copy": 6.0, "update": 2 * 9 / 11 * 3 / 12 + 6 * 9 / 12}[handle_buffers]
+    assert averaged.ema_model.running_mean.item() == pytest.approx(expected)
