@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT="${1:-benchmarks/results/phantom_discriminator}"
 BASE=bundles/baseline_seg/configs
 QA=bundles/qa_discriminator/configs
-EPOCHS="${EPOCHS:-40}"
+EPOCHS="${EPOCHS:-25}"
 
 python -m custom_components phantom "$OUT/cohort" --training 12 --validation 4 --test 900 --seed 11
 
