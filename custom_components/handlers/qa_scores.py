@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable, Row
@@ -21,6 +20,7 @@ from custom_components.data.montage_png import montage_png_path
 from custom_components.data.qa_inference import MADE_FROM
 from custom_components.data.set_aside import SKIPPED
 from custom_components.engines import OK, SET_ASIDE, CaseResult
+from custom_components.handlers.case_report import CaseReport
 
 TABLE = "qa_scores.csv"
 COLUMNS = [CASE_ID, "score", "code", "low", "high", "montage", "status", "reason", "seconds", MADE_FROM]
@@ -33,7 +33,7 @@ def score_table(output_dir: str | Path) -> CaseTable:
     return CaseTable(Path(output_dir) / TABLE, COLUMNS)
 
 
-class QAScores:
+class QAScores(CaseReport):
     """Write a row for every case of a `CaseEvaluator` to `<output_dir>/qa_scores.csv`.
 
     Columns: `case_id`; `score`; `code`, the nearest; `low` and `high`, the interval of the code (empty without one);
@@ -68,35 +68,9 @@ class QAScores:
     ) -> None:
         self.interval = interval
         self.pred_key = pred_key
-        self._table = score_table(output_dir)
+        super().__init__(score_table(output_dir), done="scored", key=_worst_first)
         self._png_dir = png_dir
         self._cases = {str(case[CASE_ID]): case for case in cases}
-        self._counts: Counter[str] = Counter()
-
-    @property
-    def path(self) -> Path:
-        """The table."""
-        return self._table.path
-
-    def attach(self, engine: Engine) -> None:
-        """Register the handler's steps."""
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._append)
-        engine.add_event_handler(Events.COMPLETED, self._finish)
-
-    def raise_for_set_aside(self) -> None:
-        """End the program with exit code 1 and one line if the last run set a case aside.
-
-        Raises:
-            SystemExit: at least one case was set aside.
-        """
-        if self._counts[SET_ASIDE]:
-            cases = sum(self._counts.values())
-            raise SystemExit(f"error: {self._counts[SET_ASIDE]} of {cases} cases set aside; see {self.path}")
-
-    def _start(self) -> None:
-        self._counts.clear()
-        self._table.start()
 
     def _append(self, engine: Engine) -> None:
         result: CaseResult = engine.state.case  # type: ignore[attr-defined]
@@ -132,14 +106,6 @@ class QAScores:
         if path is None or not Path(path).is_file():
             return ""
         return Path(os.path.relpath(path, self.path.parent)).as_posix()
-
-    def _finish(self) -> None:
-        self._table.finish(_worst_first)
-        counts = self._counts
-        parts = [f"{counts[OK]} scored"]
-        parts += [f"{counts[SKIPPED]} skipped (finished before)"] if counts[SKIPPED] else []
-        parts += [f"{counts[SET_ASIDE]} set aside"] if counts[SET_ASIDE] else []
-        logger.info(f"{sum(counts.values())} cases: {', '.join(parts)}; see {self.path}")
 
 
 def score_row(score: float, interval: ScoreInterval | None) -> Row:

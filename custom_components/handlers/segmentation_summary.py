@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from custom_components.anatomy import NUM_CLASSES, ORGANS
@@ -19,6 +18,7 @@ from custom_components.data.case_table import CaseTable, Row
 from custom_components.data.set_aside import SKIPPED
 from custom_components.data.writers import segmentation_path
 from custom_components.engines import OK, SET_ASIDE, CaseResult
+from custom_components.handlers.case_report import CaseReport
 
 VOLUMES = [f"{organ.name}_ml" for organ in ORGANS]
 COLUMNS = [CASE_ID, "status", "reason", "seconds", *VOLUMES]
@@ -26,7 +26,7 @@ COLUMNS = [CASE_ID, "status", "reason", "seconds", *VOLUMES]
 logger = logging.getLogger(__name__)
 
 
-class SegmentationSummary:
+class SegmentationSummary(CaseReport):
     """Write a row for every case of a `CaseEvaluator` to `<output_dir>/summary.csv`.
 
     Columns: `case_id`; `status` (`ok`, `set_aside`, or `skipped` because it was finished before); `reason`;
@@ -52,33 +52,7 @@ class SegmentationSummary:
         self.output_dir = Path(output_dir)
         self.overwrite = overwrite
         self.pred_key = pred_key
-        self._table = CaseTable(self.output_dir / "summary.csv", COLUMNS)
-        self._counts: Counter[str] = Counter()
-
-    @property
-    def path(self) -> Path:
-        """The table."""
-        return self._table.path
-
-    def attach(self, engine: Engine) -> None:
-        """Register the handler's steps."""
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._append)
-        engine.add_event_handler(Events.COMPLETED, self._finish)
-
-    def raise_for_set_aside(self) -> None:
-        """End the program with exit code 1 and one line if the last run set a case aside.
-
-        Raises:
-            SystemExit: at least one case was set aside.
-        """
-        if self._counts[SET_ASIDE]:
-            cases = sum(self._counts.values())
-            raise SystemExit(f"error: {self._counts[SET_ASIDE]} of {cases} cases set aside; see {self.path}")
-
-    def _start(self, engine: Engine) -> None:
-        self._counts.clear()
-        self._table.start()
+        super().__init__(CaseTable(self.output_dir / "summary.csv", COLUMNS), done="segmented")
 
     def _append(self, engine: Engine) -> None:
         case: CaseResult = engine.state.case  # type: ignore[attr-defined]
@@ -121,14 +95,6 @@ class SegmentationSummary:
             logger.warning(f"{case_id}: set aside: {why}")
             return {"status": SET_ASIDE, "reason": why}
         return {"seconds": "", **volumes}
-
-    def _finish(self, engine: Engine) -> None:
-        self._table.finish()
-        counts = self._counts
-        parts = [f"{counts[OK]} segmented"]
-        parts += [f"{counts[SKIPPED]} skipped (finished before)"] if counts[SKIPPED] else []
-        parts += [f"{counts[SET_ASIDE]} set aside"] if counts[SET_ASIDE] else []
-        logger.info(f"{sum(counts.values())} cases: {', '.join(parts)}; see {self.path}")
 
 
 def _volumes(labels: Any) -> Row:
