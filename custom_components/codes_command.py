@@ -80,12 +80,12 @@ def agreement(
 
 
 def merge(output: str, *codes: str, consensus: str = "none", columns: str = "", values: str = "") -> str:
-    """Merge files of codes into one CSV; what is wrong with rows goes to OUTPUT with the suffix .problems.csv.
+    """Merge files of codes into one; what is wrong with rows goes to OUTPUT with the suffix .problems.csv.
 
     The exit code is 1 if a row was rejected.
 
     Args:
-        output: CSV to write.
+        output: CSV to write; with the suffix .txt, two columns of text, `case_id code`, for which a case has one row.
         codes: files of codes; of several, one that names no rater is of a rater with the file's name.
         consensus: none keeps all ratings; majority gives each segmentation the most frequent code, of several the worse
             one; mean gives it a soft code.
@@ -95,7 +95,7 @@ def merge(output: str, *codes: str, consensus: str = "none", columns: str = "", 
     from custom_components.case_ids import CASE_ID
     from custom_components.data import consensus as consensuses
     from custom_components.data.code_problems import write_problems
-    from custom_components.data.codes import load_codes, write_codes
+    from custom_components.data.codes import load_codes, write_codes, write_text_codes
 
     files = [path for one in codes for path in _listed(one)]
     if Path(output).resolve() in [Path(path).resolve() for path in files]:
@@ -105,7 +105,8 @@ def merge(output: str, *codes: str, consensus: str = "none", columns: str = "", 
         if consensus not in ("majority", "mean"):
             raise ValueError(f"consensus is {consensus!r}, expected majority, mean or none")
         table = consensuses.consensus(table, consensus)  # type: ignore[arg-type]
-    write_codes(table, output)
+    write = write_text_codes if Path(output).suffix == ".txt" else write_codes
+    write(table, output)
     report = Path(output).with_suffix(".problems.csv")
     report.unlink(missing_ok=True)
     if problems:

@@ -240,6 +240,10 @@ def test_codes_merge_keeps_every_rating_or_makes_a_consensus(call, ratings: Path
     assert [line.split(",")[1] for line in (ratings / "soft.csv").read_text().splitlines()[1:]] == [
         "0.0", "1.0", "1.0", "2.0", "1.5", "",
     ]  # fmt: skip
+    assert call("codes", "merge", "one.txt", "all.csv", "--consensus", "majority")[0] == 0
+    assert (ratings / "one.txt").read_text() == "a 0\nb 2\nc 1\nd 2\ne 2\nf unrated\n"
+    message = "error: all.txt: case 'a' has several ratings, expected one: make a consensus first\n"
+    assert call("codes", "merge", "all.txt", "all.csv") == (2, "", message)
 
 
 def test_codes_merge_writes_down_what_it_leaves_out(call, ratings: Path):

@@ -108,13 +108,3 @@ def write_problems(problems: Iterable[Problem], path: str | Path) -> None:
     """
     with complete_file(path) as partial:
         problem_table(problems).to_csv(partial, index=False, lineterminator="\n")
-
-
-def rejected_rows(problems: Iterable[Problem]) -> pd.DataFrame:
-    """Give the rows that do not count as they were found, with `file`, `line` and the `problem` as a line of text."""
-    rows = [
-        {**problem.row, "file": problem.file, "line": problem.line, "problem": str(problem)}
-        for problem in problems
-        if problem.action == "rejected"
-    ]
-    return pd.DataFrame(rows).fillna("") if rows else pd.DataFrame(columns=["file", "line", "problem"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from custom_components.data.code_checks import segmentation_keys
 from custom_components.data.code_files import COLUMNS
-from custom_components.data.code_problems import rejected_rows, write_problems
+from custom_components.data.code_problems import write_problems
 from custom_components.data.code_values import UNRATED
 from custom_components.data.codes import load_codes, read_codes, write_codes, write_text_codes
 
@@ -105,7 +105,7 @@ def test_an_unknown_code_is_rejected_and_said(tmp_path: Path, cell: str):
     table, problems = read_codes(path)
     assert codes_of(table) == {"b": 1}
     assert lines(problems) == [f"{path}, line 2: case_id 'a': code is {cell!r}, expected 0, 1, 2 or empty: rejected"]
-    assert rejected_rows(problems)[["case_id", "code", "reason", "line"]].values.tolist() == [["a", cell, "why", 2]]
+    assert [(problem.line, problem.row["reason"]) for problem in problems] == [(2, "why")]
 
 
 @pytest.mark.parametrize("word", [*sorted(UNRATED), "Unrated", "NA", " "])
