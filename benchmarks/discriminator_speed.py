@@ -35,14 +35,18 @@ CONFIG = ROOT / "bundles" / "qa_discriminator" / "configs" / "inference.yaml"
 MODES = {"organ_missing": 1, "leaked": 1, "shrunken": 1, "fragments": 1, "shifted": 1, "cut_off": 1}
 
 
-def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> float:
-    """How often a second, of `each` things at once."""
+def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> str:
+    """How often a second, of `each` things at once, and the most memory that the process has meanwhile."""
     function()
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: sets the peak to what is in use now
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
         function()
         count += each
-    return count / (time.perf_counter() - start)
+    took = time.perf_counter() - start
+    lines = Path("/proc/self/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+    return f"{count / took:7.1f} a second, process {peak:.2f} GiB"
 
 
 def write_cases(folder: Path, count: int) -> list[dict[str, str]]:
@@ -70,14 +74,12 @@ def training(seconds: float, item: dict[str, Any], case: dict[str, str]) -> None
             torch.nn.functional.mse_loss(inferer(montages, network), codes).backward()
             optimizer.step()
 
-        print(f"training step, batch of 16 montages, {name:9}: {rate(step, seconds, 16):7.1f} montages/s")
+        print(f"training step, batch of 16 montages, {name:9}:          {rate(step, seconds, 16)}")
     corruption = qa_corruption([case], qa_preprocessing(), prob=0.2, modes=MODES)
     augment = qa_augmentation(corruption=corruption)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker
-    print(
-        f"augmented montage of preprocessed volumes, one worker: {rate(lambda: augment(item), seconds):7.1f} montages/s"
-    )
+    print(f"augmented montage of preprocessed volumes, one worker: {rate(lambda: augment(item), seconds)}")
     torch.set_num_threads(threads)
 
 
@@ -92,10 +94,10 @@ def scoring(seconds: float, item: dict[str, Any], folder: Path) -> None:
     def draw() -> None:
         write_montage_png(folder / "a.png", montage(image, labels)[0], case_id="a")
 
-    print(f"score of preprocessed volumes, one at a time:          {rate(score, seconds):7.1f} cases/s")
+    print(f"score of preprocessed volumes, one at a time:          {rate(score, seconds)}")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    print(f"PNG of preprocessed volumes at full size, one process: {rate(draw, seconds):7.1f} montages/s")
+    print(f"PNG of preprocessed volumes at full size, one process: {rate(draw, seconds)}")
     torch.set_num_threads(threads)
 
 

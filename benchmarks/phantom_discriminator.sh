@@ -3,18 +3,18 @@
 #
 #   bash benchmarks/phantom_discriminator.sh [OUT]
 #
-# Three baselines of other seeds, each at three ages, segment 900 cases drawn over the whole range, three of them each
-# case: 2700 segmentations. The simulated rater codes them. Two discriminators learn from them, with another seed and
+# Three baselines of other seeds, each at three ages, segment 2700 cases drawn over the whole range, three of them each
+# case: 8100 segmentations. The simulated rater codes them. Two discriminators learn from them, with another seed and
 # another split by case (80/10/10) each, and are evaluated on their own test cases. Then both score 600 segmentations of
-# 200 new cases, to see how far they agree with each other and err together. On 2 cores this takes about two hours.
+# 200 new cases, to see how far they agree with each other and err together. On 2 cores this takes about five hours.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT="${1:-benchmarks/results/phantom_discriminator}"
 BASE=bundles/baseline_seg/configs
 QA=bundles/qa_discriminator/configs
-EPOCHS="${EPOCHS:-25}"
+EPOCHS="${EPOCHS:-12}"
 
-python -m custom_components phantom "$OUT/cohort" --training 12 --validation 4 --test 900 --seed 11
+python -m custom_components phantom "$OUT/cohort" --training 12 --validation 4 --test 2700 --seed 11
 
 SEGMENTATIONS='' CODES=''
 number=0
@@ -28,11 +28,11 @@ for seed in 1 2 3; do
             mkdir -p "$OUT/$name"
             cp "$OUT/seed$seed/models/model.pt" "$OUT/$name/model.pt"
         fi
-        # every third case, another third for each age, so that all seeds and ages see 300 cases
+        # every third case, another third for each age, so that all seeds and ages see 900 cases
         python - "$OUT/cohort" $((number % 3)) "$OUT/$name/cases.csv" <<'EOF'
 import pathlib, sys
 cohort, part, output = pathlib.Path(sys.argv[1]).resolve(), int(sys.argv[2]), pathlib.Path(sys.argv[3])
-images = sorted((cohort / "imagesTs").glob("*.nii.gz"))
+images = sorted((cohort / "imagesTs").glob("*.nii.gz"), key=lambda path: int(path.name[13:-7]))
 seed = int(output.parent.name[4])
 chosen = [path for index, path in enumerate(images) if (index + seed) % 3 == part]
 output.write_text("image\n" + "".join(f"{path}\n" for path in chosen))
