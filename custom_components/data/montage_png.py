@@ -56,9 +56,9 @@ def write_montage_png(path: str | Path, montage: Tensor, *, case_id: str = "", a
     """
     picture = montage.detach().movedim(0, -1).mul(255).add(0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
     height, width = picture.shape[:2]
-    legend = _legend(width, alpha)
+    legend = organ_legend(width, alpha)
     whole = np.zeros((STRIP_HEIGHT + height + len(legend), width, 3), np.uint8)
-    whole[:STRIP_HEIGHT] = _strip(case_id, width)
+    whole[:STRIP_HEIGHT] = text_strip(case_id, width)
     whole[STRIP_HEIGHT : STRIP_HEIGHT + height] = picture
     whole[STRIP_HEIGHT + height :] = legend
     info = PngImagePlugin.PngInfo()
@@ -100,21 +100,29 @@ def _area(picture: Image.Image) -> tuple[int, int, int, int]:
     return left, top, left + width, top + height
 
 
-def _strip(case_id: str, width: int) -> np.ndarray:
-    """The case id on black, shortened in its middle if it is too long."""
+def text_strip(text: str, width: int) -> np.ndarray:
+    """Draw a text on black, `(STRIP_HEIGHT, width, 3)` uint8; shortened in its middle if it is too long."""
     strip = Image.new("RGB", (width, STRIP_HEIGHT))
     draw, font = ImageDraw.Draw(strip), _font()
-    text, left, right = case_id, len(case_id), 0
-    while text and draw.textlength(text, font) > width - 2 * MARGIN and left + right > 2:
+    shown, left, right = text, len(text), 0
+    while shown and draw.textlength(shown, font) > width - 2 * MARGIN and left + right > 2:
         left, right = (left + right) // 2, (left + right - 1) // 2
-        text = f"{case_id[:left]}…{case_id[len(case_id) - right :]}"
-    draw.text((MARGIN, STRIP_HEIGHT // 2), text, TEXT_COLOUR, font, anchor="lm")
+        shown = f"{text[:left]}…{text[len(text) - right :]}"
+    draw.text((MARGIN, STRIP_HEIGHT // 2), shown, TEXT_COLOUR, font, anchor="lm")
     return np.asarray(strip)
 
 
 @lru_cache(maxsize=8)
-def _legend(width: int, alpha: float) -> np.ndarray:
-    """Name and colour of each organ, as it looks over black to white, in as many columns as fit."""
+def organ_legend(width: int, alpha: float) -> np.ndarray:
+    """Draw name and colour of each organ, as it looks over black to white, in as many columns as fit.
+
+    Args:
+        width: in pixels.
+        alpha: of the overlay.
+
+    Returns:
+        (rows, width, 3) uint8.
+    """
     font = _font()
     names = [organ.name.replace("_", " ") for organ in ORGANS]
     cell = SWATCH[0] + 3 * MARGIN + max(int(font.getlength(name)) for name in names) + 1

@@ -58,7 +58,7 @@ def find_montage_cases(
             raise ValueError(f"{name} is not given, expected a folder")
     cts, labels = image_files(str(images), skip_dir=segmentations), volume_files(str(segmentations))
     context.append(str(label_set))
-    cases = [_volume_case(case_id, cts, labels, context) for case_id in sorted(cts.keys() | labels.keys())]
+    cases = [volume_case(case_id, cts, labels, context) for case_id in sorted(cts.keys() | labels.keys())]
     for case in cases:
         case["label_set"] = label_set
     return cases
@@ -94,7 +94,18 @@ def _montage_case(case_id: str, paths: list[Path], context: Sequence[str]) -> Ca
     return _with_fingerprint({**case, "montage": str(paths[0])}, [paths], context)
 
 
-def _volume_case(case_id: str, cts: Found, labels: Found, context: Sequence[str]) -> Case:
+def volume_case(case_id: str, cts: Found, labels: Found, context: Sequence[str] = ()) -> Case:
+    """Make the case of a CT and its segmentation.
+
+    Args:
+        case_id: its id.
+        cts: as `custom_components.data.case_files.image_files` gives them.
+        labels: as `custom_components.data.case_files.volume_files` gives them.
+        context: what else a result is made with.
+
+    Returns:
+        As `find_montage_cases`, without `label_set`.
+    """
     case: Case = {CASE_ID: case_id, SOURCE: case_id}
     image, segmentation = cts.get(case_id, "no image"), labels.get(case_id, "no segmentation")
     if isinstance(image, list):

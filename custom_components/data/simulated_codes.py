@@ -7,16 +7,14 @@ import hashlib
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-from monai.data import MetaTensor
 
 from custom_components.case_ids import CASE_ID, case_id_of
+from custom_components.data.label_files import read_label
 from custom_components.data.rater import judge, rate
-from custom_components.data.readers import read_volume
 from custom_components.files import complete_file
-from custom_components.transforms.map_labels import map_label
 from custom_components.transforms.same_grid import check_same_grid
 
 COLUMNS = [CASE_ID, "code", "rater", "reason", "segmentation_sha256"]
@@ -87,7 +85,7 @@ def _write(output: Path, rows: list[dict[str, str | int]]) -> None:
 
 
 def _row(case_id: str, segmentation: Path, truth: Path, noise: float, seed: int) -> dict[str, str | int]:
-    pred, label = _read_labels(segmentation), _read_labels(truth)
+    pred, label = read_label(segmentation), read_label(truth)
     check_same_grid(segmentation.name, pred.shape[1:], pred.affine, truth.name, label.shape[1:], label.affine)
     spacing = [float(size) for size in label.pixdim]
     arrays = pred[0].numpy(), label[0].numpy()
@@ -101,12 +99,3 @@ def _row(case_id: str, segmentation: Path, truth: Path, noise: float, seed: int)
         "reason": f"{worst.organ} {worst.quality:.2f}",
         "segmentation_sha256": hashlib.sha256(segmentation.read_bytes()).hexdigest(),
     }
-
-
-def _read_labels(path: Path) -> MetaTensor:
-    """Read a label map of 0 to 12, `(1, X, Y, Z)` uint8 in RAS; an error names the file without its folder."""
-    try:
-        return cast(MetaTensor, map_label(read_volume(path)))
-    except ValueError as error:
-        reason = str(error).removeprefix(f"{path}: ").replace(str(path), path.name)
-        raise ValueError(f"{path.name}: {reason}") from None

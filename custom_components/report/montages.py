@@ -72,7 +72,11 @@ def write_montages(
     """
     output_dir = Path(output_dir)
     table = CaseTable(output_dir / TABLE, COLUMNS)
-    settings = [_numbers("pixdim", pixdim, 3), _numbers("roi_size", roi_size, 3), _numbers("hu_window", hu_window, 2)]
+    settings = [
+        checked_numbers("pixdim", pixdim, 3),
+        checked_numbers("roi_size", roi_size, 3),
+        checked_numbers("hu_window", hu_window, 2),
+    ]
     cases = find_montage_cases(images, segmentations, label_set=label_set, made_with=settings)
     if not overwrite:
         cases = skip_finished(cases, table.read(), output_dir)
@@ -111,8 +115,12 @@ def write_montages(
     return MontageRun(counts, table.path)
 
 
-def _numbers(name: str, values: Any, count: int) -> list[float]:
-    """Check a setting that is some numbers; whole ones become floats, so that both spellings are one setting."""
+def checked_numbers(name: str, values: Any, count: int) -> list[float]:
+    """Check a setting that is some numbers; whole ones become floats, so that both spellings are one setting.
+
+    Raises:
+        ValueError: it has another form; one line that names it.
+    """
     if (
         not isinstance(values, list | tuple)
         or len(values) != count
