@@ -1,0 +1,52 @@
+"""Read the QA scores that a scoring run left."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+from custom_components.case_ids import CASE_ID
+
+SCORE = "score"
+
+
+def read_scores(path: str | Path) -> dict[str, float]:
+    """Read the score of each case from a CSV with the columns `case_id` and `score`, such as `qa_scores.csv`.
+
+    A case without a score, because it was set aside, is left out.
+
+    Raises:
+        ValueError: the file cannot be read, lacks a column or all scores, holds a score that is no number, or two of
+            one case; one line that says which.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'no CSV in UTF-8'}") from None
+    found = ", ".join(map(str, rows[0])) if rows else "none"
+    for column in (CASE_ID, SCORE):
+        if not rows or column not in rows[0]:
+            raise ValueError(f"{path}: columns are {found}, expected {CASE_ID} and {SCORE}")
+    scores: dict[str, float] = {}
+    for line, row in enumerate(rows, start=2):
+        case_id, cell = row[CASE_ID], (row[SCORE] or "").strip()
+        if not cell:
+            continue
+        if case_id in scores:
+            raise ValueError(f"{path}, line {line}: case_id {case_id!r} is there twice, expected once")
+        scores[case_id] = _number(cell, f"{path}, line {line}: case_id {case_id!r}")
+    if not scores:
+        raise ValueError(f"{path}: no case has a score, expected at least one")
+    return scores
+
+
+def _number(cell: str, where: str) -> float:
+    try:
+        number = float(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{where}: score is {cell!r}, expected a finite number")
+    return number
