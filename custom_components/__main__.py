@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import fire
 
 from custom_components.codes_command import CODES_COMMANDS
+from custom_components.report_command import report
 from custom_components.user_errors import root_cause
 
 Command: TypeAlias = Callable[..., Any] | Mapping[str, "Command"]
@@ -158,6 +159,7 @@ COMMANDS: Mapping[str, Command] = {
     "planes": planes,
     "montage": montage,
     "codes": CODES_COMMANDS,
+    "report": report,
 }
 
 
