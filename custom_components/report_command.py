@@ -39,9 +39,9 @@ def report(
 ) -> str:
     """Compare QA codes before and after, case by case; write a page, print the figures and the path of the page.
 
-    Several sets after, such as methods and seeds, are lists with commas; where names have the form method/seed, the
-    seeds of a method are summarised. The exit code is 1 if a row was rejected or a case set aside. From
-    counts alone: --counts_before 714,707,606 --counts_after 951,674,402, an unpaired test.
+    Called as report BEFORE AFTER OUTPUT. Several sets after, such as methods and seeds, are lists with commas; where
+    names have the form method/seed, the seeds of a method are summarised. The exit code is 1 if a row was rejected or a
+    case set aside. From counts alone: report --counts_before 714,707,606 --counts_after 951,674,402, an unpaired test.
 
     Args:
         before: CSV of codes; of several raters of a segmentation the majority counts.
