@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ from monai.utils import CommonKeys, is_scalar
 from custom_components.files import complete_file
 
 TABLE, PICTURE = "learning_curve.csv", "learning_curve.png"
+TRAIN = "train_"
 
 
 class LearningCurve:
     """Write `learning_curve.csv` and `learning_curve.png`, after every validation and at the end.
 
-    One row an epoch: `epoch`, `train_loss` (mean over its iterations), `learning_rate` (at its start), and
-    the scalar metrics of the validation after it. The picture shows the loss, the key metric with its best
-    epoch, and in thin lines the others. With several processes the first one writes, of its own losses.
+    One row an epoch: `epoch`, `train_loss` (mean over its iterations) and what else is asked for of the
+    trainer's output, `learning_rate` (at its start), and the scalar metrics of the validation after it. The picture
+    shows the losses, the key metric with its best epoch, and in thin lines the others. With several processes the
+    first one writes, of its own losses.
 
     Its state is the history and the key metric, so that a resumed training keeps them: save it after the validation of
     the epoch.
@@ -36,6 +38,7 @@ class LearningCurve:
         evaluator: MONAI evaluator that a `ValidationHandler` of the same trainer runs.
         key_metric: metric whose best epoch is marked; the evaluator's own key metric if not given.
         lower_is_better: whether the best value is the lowest, as for a distance.
+        outputs: names of further numbers in the trainer's output, such as `qa_loss`; an iteration may lack them.
 
     Example::
 
@@ -50,20 +53,22 @@ class LearningCurve:
         *,
         key_metric: str | None = None,
         lower_is_better: bool = False,
+        outputs: Sequence[str] = (),
     ) -> None:
         self.output_dir = Path(output_dir)
         self.evaluator = evaluator
         self.key_metric = key_metric
         self.lower_is_better = lower_is_better
         self._rows: dict[int, dict[str, float]] = {}
-        self._loss_sum, self._loss_count = 0.0, 0
+        self.outputs = (CommonKeys.LOSS.value, *outputs)
+        self._sums: dict[str, tuple[float, int]] = {}
         self._trainer: Engine | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer, and to the evaluator."""
         self._trainer = engine
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_losses)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write_table)
         engine.add_event_handler(Events.COMPLETED, self._write)
         if self.evaluator is not None:
@@ -89,19 +94,22 @@ class LearningCurve:
         return self._rows.setdefault(epoch, {})
 
     def _start_epoch(self, engine: Engine) -> None:
-        self._loss_sum, self._loss_count = 0.0, 0
+        self._sums = {}
         self._rows.pop(engine.state.epoch, None)
         optimizer = getattr(engine, "optimizer", None)
         if optimizer is not None:
             self._row(engine.state.epoch)["learning_rate"] = float(optimizer.param_groups[0]["lr"])
 
-    def _add_loss(self, engine: Engine) -> None:
+    def _add_losses(self, engine: Engine) -> None:
         output: Any = engine.state.output
-        loss = (output[0] if isinstance(output, list) else output)[CommonKeys.LOSS]
-        self._loss_sum += torch.as_tensor(loss).item()
-        self._loss_count += 1
+        found = output[0] if isinstance(output, list) else output
+        for name in self.outputs:
+            if name in found:
+                total, count = self._sums.get(name, (0.0, 0))
+                self._sums[name] = total + torch.as_tensor(found[name]).item(), count + 1
         # Kept up to date, because the validation may come before this handler's end of the epoch.
-        self._row(engine.state.epoch)["train_loss"] = self._loss_sum / self._loss_count
+        means = {f"{TRAIN}{name}": total / count for name, (total, count) in self._sums.items()}
+        self._row(engine.state.epoch).update(means)
 
     def _add_validation(self, evaluator: Engine) -> None:
         assert self._trainer is not None
@@ -123,7 +131,7 @@ class LearningCurve:
 
 
 def draw_learning_curve(history: pd.DataFrame, key_metric: str | None, lower_is_better: bool = False) -> Figure:
-    """Draw the training loss over the validation metrics.
+    """Draw the losses of the training over the validation metrics.
 
     Args:
         history: table of `LearningCurve`.
@@ -134,10 +142,13 @@ def draw_learning_curve(history: pd.DataFrame, key_metric: str | None, lower_is_
     FigureCanvasAgg(figure)
     loss_axes, metric_axes = figure.subplots(2, sharex=True)
     metric_axes.set_prop_cycle(color=[colormaps["tab20"](i) for i in range(20)])
-    if "train_loss" in history:
-        loss_axes.plot(*_known(history, "train_loss"), color="tab:blue", marker=".", markersize=3)
-    loss_axes.set_ylabel("training loss")
-    for name in history.columns.drop(["epoch", "train_loss", "learning_rate", key_metric], errors="ignore"):
+    trained = [name for name in history.columns if name.startswith(TRAIN)]
+    for name in trained:
+        loss_axes.plot(*_known(history, name), marker=".", markersize=3, label=_readable(name.removeprefix(TRAIN)))
+    loss_axes.set_ylabel("training" if len(trained) > 1 else "training loss")
+    if len(trained) > 1:
+        loss_axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    for name in history.columns.drop(["epoch", *trained, "learning_rate", key_metric], errors="ignore"):
         metric_axes.plot(*_known(history, name), linewidth=0.8, label=_readable(name))
     if key_metric in history:
         _draw_key_metric(metric_axes, history, str(key_metric), lower_is_better)
