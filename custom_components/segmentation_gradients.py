@@ -1,0 +1,155 @@
+"""What pulls at a segmentation that has no label: gradients at the logits of a network.
+
+Each is a callable from image and logits to a loss and its gradient. As it works on a copy of the logits, its own graph
+is gone before the network's backward pass begins, and the gradient can be looked at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from custom_components.inferers import AutocastInferer
+from custom_components.transforms.montage import ALPHA, DISCRIMINATOR_SIZE, montage
+
+
+class SegmentationGradient(NamedTuple):
+    """A loss, its gradient at the logits, and the mean QA score where the loss is one of a score.
+
+    Attributes:
+        loss: ().
+        gradient: (B, C, X, Y, Z), the loss by the logits.
+        score: (B,), or None.
+    """
+
+    loss: Tensor
+    gradient: Tensor
+    score: Tensor | None = None
+
+
+class QAScoreGradient:
+    """Squared distance of the QA score to a target code, through montage and softmax.
+
+    Lee et al. 2020, section 2.2, with everything else at its default. The other arguments keep the gradient honest.
+    Several discriminators take turns, so that one graph is alive at a time; the loss is the mean over them and over the
+    cases.
+
+    Args:
+        discriminators: networks from montages (B, 3, rows, columns) to scores (B, 1). They are put into eval mode, and
+            their parameters get no gradient.
+        size: rows and columns of the montage.
+        target: code that the score is pushed to.
+        floor: a case with a score up to this gives no gradient; None: every case does.
+        straight_through: show the most probable class in the montage, as people see it, instead of the probabilities.
+        jitter: random change of the montage before each scoring: 1 as much as in the discriminator's training, 0 none.
+        uncertainty: only voxels whose most probable class is less probable than 1 - this get a gradient; 0: all do.
+        inferer: runs the discriminators; default `AutocastInferer()`.
+
+    Raises:
+        ValueError: there is no discriminator, or a number is out of range.
+
+    Example:
+        >>> pull = QAScoreGradient([nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1))], size=(16, 16))
+        >>> pull(torch.rand(1, 1, 8, 8, 4), torch.randn(1, 13, 8, 8, 4)).gradient.shape
+        torch.Size([1, 13, 8, 8, 4])
+    """
+
+    def __init__(
+        self,
+        discriminators: Sequence[nn.Module],
+        *,
+        size: Sequence[int] = DISCRIMINATOR_SIZE,
+        target: float = 0.0,
+        floor: float | None = None,
+        straight_through: bool = False,
+        jitter: float = 0.0,
+        uncertainty: float = 0.0,
+        inferer: Callable[..., Tensor] | None = None,
+    ) -> None:
+        if not discriminators:
+            raise ValueError("discriminators is empty, expected at least one network")
+        for name, value, low, high in (("jitter", jitter, 0, float("inf")), ("uncertainty", uncertainty, 0, 1)):
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}, expected a number from {low} to {high}")
+        self.discriminators = [network.eval().requires_grad_(False) for network in discriminators]
+        self.size = (int(size[0]), int(size[1]))
+        self.target = target
+        self.floor = floor
+        self.straight_through = straight_through
+        self.jitter = jitter
+        self.uncertainty = uncertainty
+        self.inferer = AutocastInferer() if inferer is None else inferer
+
+    def __call__(self, image: Tensor, logits: Tensor) -> SegmentationGradient:
+        """Pull at `logits` (B, C, X, Y, Z), the segmentation of `image` (B, 1, X, Y, Z) in [0, 1]."""
+        leaf = logits.detach().float().requires_grad_()
+        loss, score = leaf.new_zeros(()), leaf.new_zeros(len(leaf))
+        # the gradient of a pixel is too small for float16, in which the trainer's autocast may be; the inferer decides
+        with torch.autocast(leaf.device.type, enabled=False):
+            for network in self.discriminators:
+                found = self._score(network, image, leaf)
+                part = (found - self.target).square()
+                if self.floor is not None:
+                    part = part * (found.detach() > self.floor)
+                part = part.mean() / len(self.discriminators)
+                part.backward()
+                loss += part.detach()
+                score += found.detach() / len(self.discriminators)
+        gradient = leaf.grad if leaf.grad is not None else torch.zeros_like(leaf)
+        if self.uncertainty:
+            gradient *= leaf.detach().softmax(1).amax(1, keepdim=True) < 1 - self.uncertainty
+        return SegmentationGradient(loss, gradient, score)
+
+    def _score(self, network: nn.Module, image: Tensor, logits: Tensor) -> Tensor:
+        alpha = ALPHA + self.jitter * float(torch.empty(()).uniform_(-0.1, 0.1)) if self.jitter else ALPHA
+        picture = montage(image, logits.softmax(1), size=self.size, alpha=alpha, straight_through=self.straight_through)
+        if self.jitter:
+            picture = jittered(picture, self.jitter)
+        return self.inferer(picture, network).flatten()
+
+
+class AnchorGradient:
+    """Kullback-Leibler divergence from a teacher's probabilities, the mean over voxels: no voxel moves for free.
+
+    The teacher is the baseline that training started from, or the running average of the network's own weights
+    (Tarvainen and Valpola 2017, arXiv:1703.01780).
+
+    Args:
+        teacher: network of the same classes; it gets no gradient.
+        inferer: runs it; default `AutocastInferer()`.
+
+    Example:
+        >>> network = nn.Conv3d(1, 3, 1)
+        >>> image = torch.rand(1, 1, 4, 4, 4)
+        >>> AnchorGradient(network)(image, network(image)).gradient.abs().max() < 1e-3
+        tensor(True)
+    """
+
+    def __init__(self, teacher: nn.Module, inferer: Callable[..., Tensor] | None = None) -> None:
+        self.teacher = teacher
+        self.inferer = AutocastInferer() if inferer is None else inferer
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, logits: Tensor) -> SegmentationGradient:
+        """Pull at `logits` (B, C, X, Y, Z), the segmentation of `image` (B, 1, X, Y, Z) in [0, 1]."""
+        wanted = self.inferer(image, self.teacher).log_softmax(1)
+        found = logits.detach().log_softmax(1)
+        loss = F.kl_div(found, wanted, log_target=True, reduction="sum") / found[:, 0].numel()
+        return SegmentationGradient(loss, found.exp_().sub_(wanted.exp_()).div_(found[:, 0].numel()))
+
+
+def jittered(picture: Tensor, strength: float) -> Tensor:
+    """Change montages (B, 3, rows, columns) at random: shift (black comes in), brightness, noise.
+
+    At a strength of 1 as `custom_components.preprocessing.qa_augmentation` does by default: 4 pixels, 10 %, 0.03.
+    """
+    rows, columns = (int(shift) for shift in torch.empty(2).uniform_(-4.99 * strength, 4.99 * strength).trunc())
+    height, width = picture.shape[2:]
+    shifted = F.pad(picture, (columns, -columns, rows, -rows))[..., :height, :width]
+    brightness = 1 + float(torch.empty(()).uniform_(-0.1, 0.1)) * strength
+    noise = torch.randn_like(picture) * (float(torch.empty(()).uniform_(0, 0.03)) * strength)
+    return (shifted * brightness + noise).clamp(0, 1)
