@@ -1,0 +1,74 @@
+"""Batches of unlabelled cases without end."""
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from custom_components.data.unlabeled import EndlessBatches, EndlessSampler, unlabeled_cases
+
+
+def cases(count: int, bad: tuple[int, ...] = ()) -> list[dict]:
+    return [
+        {"case_id": f"c{number}", "error": "no CT"}
+        if number in bad
+        else {"case_id": f"c{number}", "image": torch.full((1, 2, 2, 2), float(number)), "seconds": 0.1}
+        for number in range(count)
+    ]
+
+
+def names(batches: EndlessBatches, count: int) -> list[list[str]]:
+    return [list(next(batches)["case_id"]) for _ in range(count)]
+
+
+def test_every_case_comes_once_before_one_comes_again():
+    drawn = [index for batch in islice(EndlessSampler(5, batch_size=2, seed=3), 10) for index in batch]
+    turns = [drawn[start : start + 5] for start in range(0, 20, 5)]
+    assert all(sorted(turn) == [0, 1, 2, 3, 4] for turn in turns)
+    assert len({tuple(turn) for turn in turns}) > 1
+    assert drawn == [index for batch in islice(EndlessSampler(5, batch_size=2, seed=3), 10) for index in batch]
+    assert drawn != [index for batch in islice(EndlessSampler(5, batch_size=2, seed=4), 10) for index in batch]
+
+
+def test_processes_share_the_batches_of_one():
+    one = list(islice(EndlessSampler(7, batch_size=4, seed=0), 9))
+    ranks = [islice(EndlessSampler(7, batch_size=2, seed=0, rank=rank, world_size=2), 9) for rank in range(2)]
+    assert [first + second for first, second in zip(*ranks, strict=True)] == one
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_resumed_run_goes_on_with_the_next_batch(num_workers: int):
+    whole = names(EndlessBatches(cases(5), batch_size=2, seed=1), 8)
+    first = EndlessBatches(cases(5), batch_size=2, seed=1, num_workers=num_workers)
+    assert names(first, 3) == whole[:3]
+    second = EndlessBatches(cases(5), batch_size=2, seed=1, num_workers=num_workers)
+    second.load_state_dict(first.state_dict())
+    assert names(second, 5) == whole[3:]
+
+
+def test_a_case_that_cannot_be_loaded_is_left_out_and_named_once(caplog):
+    batches = EndlessBatches(cases(4, bad=(1, 2)), batch_size=1)
+    assert {name for batch in names(batches, 20) for name in batch} == {"c0", "c3"}
+    messages = [record.getMessage() for record in caplog.records]
+    assert sorted(messages) == [f"c{n}: left out of the unlabelled cases: no CT" for n in (1, 2)]
+
+
+def test_no_case_at_all_is_one_clear_line():
+    with pytest.raises(ValueError, match="none of the 3 unlabelled cases can be loaded"):
+        next(EndlessBatches(cases(3, bad=(0, 1, 2))))
+    with pytest.raises(ValueError, match="batch_size is 0, expected 1 or more"):
+        EndlessBatches(cases(1), batch_size=0)
+
+
+def test_cases_come_from_the_section_of_the_datalist(tmp_path: Path):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"unlabeled": ["a.nii.gz", {"image": "b.nii.gz"}], "empty": []}))
+    found = unlabeled_cases(path)
+    assert [case["case_id"] for case in found] == ["a", "b"]
+    assert found[0]["image"] == str(tmp_path / "a.nii.gz")
+    with pytest.raises(SystemExit, match=r"dataset\.json: section 'unlabelled' not found, found unlabeled, empty"):
+        unlabeled_cases(path, "unlabelled")
+    with pytest.raises(SystemExit, match="found no entries"):
+        unlabeled_cases(path, "empty")
