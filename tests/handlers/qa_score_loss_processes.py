@@ -1,0 +1,72 @@
+"""Train with the QA-score loss in one process, or in several under torchrun, and save the weights of each."""
+
+import argparse
+from pathlib import Path
+
+import ignite.distributed as idist
+import torch
+import torch.distributed as dist
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedTrainer
+from test_qa_score_loss import FLOAT32, Broken, Discriminator, handler, labelled, loss, small_unet, weights
+from torch.utils.data import Sampler
+
+
+class Share(Sampler):
+    """The cases of one process, so that the batches of all together are those of one process."""
+
+    def __iter__(self):
+        return iter(range(idist.get_rank(), 4, idist.get_world_size()))
+
+    def __len__(self) -> int:
+        return 4 // idist.get_world_size()
+
+
+class BrokenForOne(Broken):
+    """NaN at the first score, in the first process only."""
+
+    def forward(self, picture):
+        self.calls += 1
+        is_bad = self.calls == 1 and idist.get_rank() == 0
+        return Discriminator.forward(self, picture) * (torch.nan if is_bad else 1.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--accumulation_steps", type=int, default=1)
+    parser.add_argument("--interval", type=int, default=1)
+    parser.add_argument("--broken", action="store_true")
+    arguments = parser.parse_args()
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+    processes, rank = idist.get_world_size(), idist.get_rank()
+    network = small_unet()
+    if processes > 1:
+        network = torch.nn.parallel.DistributedDataParallel(network)
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=2,
+        train_data_loader=DataLoader(Dataset(labelled()), batch_size=2 // processes, sampler=Share()),
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+        loss_function=loss,
+        inferer=FLOAT32,
+        decollate=False,
+        accumulation_steps=arguments.accumulation_steps,
+        train_handlers=[
+            handler(
+                BrokenForOne() if arguments.broken else Discriminator(),
+                batch_size=2 // processes,
+                interval=arguments.interval,
+            )
+        ],
+    )
+    trainer.run()
+    torch.save(weights(network), arguments.folder / f"{processes}_{rank}.pt")
+    if processes > 1:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
