@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -12,6 +13,7 @@ from ignite.engine import Engine
 import custom_components
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
+from custom_components.networks import QADiscriminator
 from custom_components.user_errors import exit_on_user_error
 
 
@@ -58,24 +60,46 @@ def flag(value: bool | str, name: str) -> bool:
 
 
 @exit_on_user_error
-def load_weights(network: torch.nn.Module, path: str | Path, made_by: str) -> None:
+def load_weights(network: torch.nn.Module, path: str | Path, made_by: str, option: str = "ckpt_path") -> None:
     """Load a plain state dict into a network.
 
     Args:
         network: where to.
         path: a file written by `torch.save(network.state_dict(), path)`.
         made_by: the command that makes the file, for the message.
+        option: the setting that names another file, for the message.
 
     Raises:
         SystemExit: the file is missing or holds other weights; one line that says so, and exit code 1.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no weights at {path}: make them with `{made_by}`, or name a file with --ckpt_path")
+        raise FileNotFoundError(f"no weights at {path}: make them with `{made_by}`, or name a file with --{option}")
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} holds no weights of this network, expected its state dict: {reason}") from error
+
+
+@exit_on_user_error
+def load_discriminators(paths: str | Path | Sequence[str | Path]) -> list[QADiscriminator]:
+    """Load trained discriminators, in eval mode and without gradients; for use in configs.
+
+    Args:
+        paths: weights that the bundle `qa_discriminator` made: one file, or several for an ensemble.
+
+    Raises:
+        SystemExit: there is none, or a file is missing or holds other weights; one line, and exit code 1.
+    """
+    files = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not files:
+        raise ValueError("discriminator_paths is empty, expected at least one file")
+    command = "python -m monai.bundle run training --config_file bundles/qa_discriminator/configs/train.yaml"
+    networks = [QADiscriminator() for _ in files]
+    for network, path in zip(networks, files, strict=True):
+        load_weights(network, path, command, "discriminator_paths")
+        network.eval().requires_grad_(False)
+    return networks
 
 
 def run_training(trainer: Engine) -> None:

@@ -19,9 +19,10 @@ from custom_components.data.set_aside import SKIPPED
 from custom_components.data.writers import segmentation_path
 from custom_components.engines import OK, SET_ASIDE, CaseResult
 from custom_components.handlers.case_report import CaseReport
+from custom_components.handlers.segmentation_score import SCORE_COLUMNS
 
 VOLUMES = [f"{organ.name}_ml" for organ in ORGANS]
-COLUMNS = [CASE_ID, "status", "reason", "seconds", *VOLUMES]
+COLUMNS = [CASE_ID, "status", "reason", "seconds", *VOLUMES, *SCORE_COLUMNS]
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class SegmentationSummary(CaseReport):
     """Write a row for every case of a `CaseEvaluator` to `<output_dir>/summary.csv`.
 
     Columns: `case_id`; `status` (`ok`, `set_aside`, or `skipped` because it was finished before); `reason`;
-    `seconds`; the volume of each organ in ml. A row is appended as soon as its case is done, so a killed run
+    `seconds`; the volume of each organ in ml; `score`, `code`, `low` and `high`, empty unless a `SegmentationScore`
+    stands before it among the handlers. A row is appended as soon as its case is done, so a killed run
     loses none. A run on the same folder keeps the rows of earlier runs: a skipped case keeps its seconds and
     volumes (counted from its file if a killed run left no row). At the end the rows are sorted by case id.
 
@@ -64,6 +66,7 @@ class SegmentationSummary(CaseReport):
         }
         if case.status == OK:
             row |= _volumes(engine.state.output[0][self.pred_key])  # type: ignore[index]
+            row |= getattr(engine.state, "qa_score", {})
         elif case.status == SKIPPED:
             row |= self._earlier(case.case_id)
         elif self.overwrite:
@@ -82,10 +85,10 @@ class SegmentationSummary(CaseReport):
             logger.warning(f"{case_id}: the segmentation of an earlier run cannot be removed: {error.strerror}")
 
     def _earlier(self, case_id: str) -> Row:
-        """Seconds and volumes of a case that was finished before."""
+        """Seconds, volumes and score of a case that was finished before."""
         row = self._table.rows.get(case_id, {})
         if all(row.get(name) for name in VOLUMES):
-            return {name: row[name] for name in ("seconds", *VOLUMES)}
+            return {name: row.get(name, "") for name in ("seconds", *VOLUMES, *SCORE_COLUMNS)}
         try:
             image = nib.load(segmentation_path(self.output_dir, case_id))
             labels = torch.as_tensor(np.asarray(image.dataobj))  # type: ignore[attr-defined]

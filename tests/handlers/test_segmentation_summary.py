@@ -37,6 +37,9 @@ def run(summary: SegmentationSummary, cases: list[CaseResult], stop_after: int |
     engine.run(cases)
 
 
+SCORES = ["score", "code", "low", "high"]
+
+
 def rows(path: Path) -> dict[str, dict[str, str]]:
     with path.open(newline="") as file:
         return {row["case_id"]: row for row in csv.DictReader(file)}
@@ -48,7 +51,11 @@ def test_rows_hold_status_reason_and_volumes_sorted_by_case(tmp_path: Path, capl
         run(summary, [CaseResult("b", "ok", "", 1.5), CaseResult("a", "set_aside", "b.nii: bad, very", 0.1)])
     table = rows(summary.path)
     assert list(table) == ["a", "b"]
-    assert list(table["a"]) == COLUMNS == ["case_id", "status", "reason", "seconds", *[f"{n}_ml" for n in ORGAN_NAMES]]
+    assert (
+        list(table["a"])
+        == COLUMNS
+        == ["case_id", "status", "reason", "seconds", *[f"{n}_ml" for n in ORGAN_NAMES], *SCORES]
+    )
     assert table["a"] | {"reason": "b.nii: bad, very", "status": "set_aside", "liver_ml": ""} == table["a"]
     assert table["b"] | {"status": "ok", "seconds": "1.50", "liver_ml": "10.00", "spleen_ml": "0.00"} == table["b"]
     assert f"2 cases: 1 segmented, 1 set aside; see {summary.path}" in caplog.text
