@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to segmentations and their QA scores: environment, phantom cohort, baseline, montages, codes, discriminator.
-# Prints every command before it runs it. Interrupted, it goes on where it was; OUT=folder chooses another place than
-# ./quickstart.
+# From nothing through one round of learning from QA codes: environment, phantom cohort, baseline, montages, codes,
+# discriminator, training with the QA-score loss, new codes, and the report of before and after. Prints every command before
+# it runs it. Interrupted, it goes on where it was; OUT=folder chooses another place than ./quickstart.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 OUT="$(mkdir -p "${OUT:-$ROOT/quickstart}" && cd "${OUT:-$ROOT/quickstart}" && pwd)"
@@ -32,8 +32,11 @@ run_unless_newer() { # FILE THAN COMMAND...: FILE is what the command makes, THA
 DATA="$(show "$OUT/phantom")"
 BASELINE="$(show "$OUT/baseline_seg")"
 QA="$(show "$OUT/qa_discriminator")"
+SEMI="$(show "$OUT/qa_semi_seg")"
+REPORT="$(show "$OUT/report")"
 CONFIGS=bundles/baseline_seg/configs
 QA_CONFIGS=bundles/qa_discriminator/configs
+SEMI_CONFIGS=bundles/qa_semi_seg/configs
 PLACES=(--dataset_dir "$DATA" --ckpt_dir "$BASELINE/models" --output_dir)
 SMALL_GRID=(--pixdim 5.25,5.25,12 --roi_size 64,64,32)
 
@@ -71,6 +74,22 @@ run_unless_newer "$QA/evaluation/qa_metrics.png" "$QA/models/model.json" \
 run python -m monai.bundle run inferring --config_file "['$QA_CONFIGS/inference.yaml','$QA_CONFIGS/phantom.yaml']" \
     --dataset_dir "$DATA/imagesTs" --segmentation_dir "$BASELINE/segmentations" --ckpt_dir "$QA/models" \
     --output_dir "$QA/scores"
+
+# the discriminator becomes a loss on all the unlabelled cases; then they are segmented, coded and compared again
+run python -m monai.bundle run training --config_file "['$SEMI_CONFIGS/train.yaml','$SEMI_CONFIGS/phantom.yaml']" \
+    --dataset_dir "$DATA" --baseline_path "$BASELINE/models/model.pt" --discriminator_paths "$QA/models/model.pt" \
+    --ckpt_dir "$SEMI/models" --output_dir "$SEMI/training" --max_epochs 20 --resume true
+AGAIN=false
+[ -e "$SEMI/.segmented" ] && [ "$SEMI/models/model.pt" -nt "$SEMI/.segmented" ] && AGAIN=true
+run python -m monai.bundle run inferring --config_file "['$SEMI_CONFIGS/inference.yaml','$SEMI_CONFIGS/phantom.yaml']" \
+    --dataset_dir "$DATA/imagesTs" --ckpt_dir "$SEMI/models" --discriminator_path "$QA/models/model.pt" \
+    --output_dir "$SEMI/segmentations" --overwrite "$AGAIN"
+touch "$SEMI/.segmented"
+run_unless_newer "$SEMI/codes.csv" "$SEMI/.segmented" \
+    python -m custom_components rate "$SEMI/segmentations" "$DATA/truth" "$SEMI/codes.csv"
+run python -m custom_components report "$QA/codes.csv" "$SEMI/codes.csv" "$REPORT" "${SMALL_GRID[@]}" \
+    --images "$DATA/imagesTs" --segmentations_before "$BASELINE/segmentations" \
+    --segmentations_after "$SEMI/segmentations" --truth "$DATA/truth" --curve "$SEMI/training/learning_curve.csv"
 
 CASE="$(basename "$(find "$BASELINE/segmentations" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)")"
 SEGMENTATION="$BASELINE/segmentations/$CASE/${CASE}_seg.nii.gz"
