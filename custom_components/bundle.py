@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine
 
 import custom_components
+from custom_components.data.unlabeled import NoUsableCaseError
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
 from custom_components.networks import QADiscriminator
@@ -106,9 +107,10 @@ def run_training(trainer: Engine) -> None:
     """Run a trainer; what its user can mend ends the program with one line instead of a traceback.
 
     Raises:
-        SystemExit: the loss became NaN or infinite, or the saved state does not fit a run that is to be resumed.
+        SystemExit: the loss became NaN or infinite, the saved state does not fit a run that is to be resumed, or no
+            unlabelled case can be loaded.
     """
     try:
         trainer.run()
-    except (NonFiniteError, ResumeError) as error:
+    except (NonFiniteError, ResumeError, NoUsableCaseError) as error:
         raise SystemExit(f"error: {error}") from None

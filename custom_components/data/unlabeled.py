@@ -20,6 +20,10 @@ from custom_components.user_errors import exit_on_user_error
 logger = logging.getLogger(__name__)
 
 
+class NoUsableCaseError(ValueError):
+    """Not one of the unlabelled cases can be loaded."""
+
+
 @exit_on_user_error
 def unlabeled_cases(datalist: str | Path, section: str = "unlabeled") -> list[Case]:
     """Read the cases without labels of a Decathlon `dataset.json`; for use in configs.
@@ -97,7 +101,8 @@ class EndlessBatches:
         num_workers: processes that load ahead.
 
     Raises:
-        ValueError: `batch_size` is below 1; or (in `next`) no case can be loaded.
+        ValueError: `batch_size` is below 1.
+        NoUsableCaseError: (in `next`) no case can be loaded.
 
     Example:
         >>> cases = [{"case_id": name, "image": torch.zeros(1, 2, 2, 2)} for name in "ab"]
@@ -135,7 +140,8 @@ class EndlessBatches:
             self._tell(failed)
             if batch:
                 return batch
-        raise ValueError(f"none of the {len(self.dataset)} unlabelled cases can be loaded; the log says why")  # type: ignore[arg-type]
+        count = len(self.dataset)  # type: ignore[arg-type]
+        raise NoUsableCaseError(f"none of the {count} unlabelled cases can be loaded; the log says why")
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches were drawn."""
@@ -154,7 +160,15 @@ class EndlessBatches:
             rank=idist.get_rank(),
             world_size=idist.get_world_size(),
         )
-        return iter(DataLoader(self.dataset, batch_sampler=sampler, num_workers=self.num_workers, collate_fn=_collate))
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=_collate,
+            # by default a loader draws from torch's own generator, and what is random in the training would shift
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        return iter(loader)
 
     def _tell(self, failed: Sequence[tuple[str, str]]) -> None:
         for case_id, reason in failed:

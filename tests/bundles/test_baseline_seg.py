@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigWorkflow
 
 from custom_components.anatomy import ORGAN_NAMES
 
@@ -73,52 +72,13 @@ def test_all_properties_of_the_bundle_specification_are_there(config: Path, kind
     assert workflow.check_properties() == []
 
 
-def test_only_what_reports_is_left_out_by_the_other_processes():
-    train, multi = parsed(TRAIN), ConfigParser.load_config_file(MULTI)
-    places = [key.removesuffix("#_disabled_") for key in multi if key.endswith("#_disabled_")]
-    assert sorted(train[f"{place}#_target_"].rpartition(".")[2] for place in places) == [
-        "EpochProgress", "StatsHandler", "TensorBoardStatsHandler", "TensorBoardStatsHandler",
-    ]  # fmt: skip
-
-
 def test_metadata_matches_network_and_organs():
-    metadata = json.loads(METADATA.read_text())
-    assert set(metadata) >= {
-        "schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version",
-        "required_packages_version", "name", "task", "description", "authors", "copyright", "network_data_format",
-    }  # fmt: skip
-    assert re.fullmatch(r"\d+\.\d+\.\d+", metadata["version"])
-    assert metadata["version"] in metadata["changelog"]
-    for tensors in metadata["network_data_format"].values():
-        for tensor in tensors.values():
-            assert set(tensor) - {"modality"} == {
-                "type", "format", "num_channels", "spatial_shape",
-                "dtype", "value_range", "is_patch_data", "channel_def",
-            }  # fmt: skip
-            assert list(tensor["channel_def"]) == [str(channel) for channel in range(tensor["num_channels"])]
-    config = parsed(TRAIN)
-    image, pred = (
-        metadata["network_data_format"][side][name] for side, name in (("inputs", "image"), ("outputs", "pred"))
-    )
+    config, formats = parsed(TRAIN), json.loads(METADATA.read_text())["network_data_format"]
+    image, pred = formats["inputs"]["image"], formats["outputs"]["pred"]
     assert image["spatial_shape"] == pred["spatial_shape"] == config["roi_size"]
     assert pred["num_channels"] == config["network_def#out_channels"]
     organs = [name.replace("_", " ") for name in ORGAN_NAMES]
     assert list(pred["channel_def"].values()) == ["background", *organs]
-
-
-def test_metadata_is_valid_against_the_schema_that_it_names(tmp_path: Path):
-    done = monai_bundle("verify_metadata", "--meta_file", METADATA, "--filepath", tmp_path / "schema.json")
-    if not (tmp_path / "schema.json").is_file():
-        pytest.skip("the schema cannot be downloaded here")
-    assert done.returncode == 0, done.stderr
-
-
-def test_network_fits_the_metadata():
-    done = monai_bundle(
-        "verify_net_in_out", "network_def", "--device", "cpu", "--meta_file", METADATA, "--config_file", INFERENCE
-    )
-    assert done.returncode == 0, done.stderr
-    assert "verified with no error" in done.stdout + done.stderr
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:FutureWarning")  # MONAI exports no other form

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigWorkflow
 from numpy.random import RandomState
 
 from custom_components.anatomy import label_map
@@ -113,32 +113,14 @@ def test_all_properties_of_the_bundle_specification_are_there(config: Path, kind
     assert workflow.check_properties() == []
 
 
-def test_only_what_reports_is_left_out_by_the_other_processes():
-    train, multi = parsed(TRAIN), ConfigParser.load_config_file(MULTI)
-    places = [key.removesuffix("#_disabled_") for key in multi if key.endswith("#_disabled_")]
-    assert sorted(train[f"{place}#_target_"].rpartition(".")[2] for place in places) == [
-        "EpochProgress", "StatsHandler", "TensorBoardStatsHandler", "TensorBoardStatsHandler",
-    ]  # fmt: skip
-
-
 def test_metadata_matches_the_network():
     metadata, config = json.loads(METADATA.read_text()), parsed(TRAIN)
     image, pred = (
         metadata["network_data_format"][side][name] for side, name in (("inputs", "image"), ("outputs", "pred"))
     )
-    assert metadata["name"] == "qa_discriminator"
-    assert metadata["version"] in metadata["changelog"]
     assert image["spatial_shape"] == config["montage_size"]
     network = config.get_parsed_content("network_def").eval()
     assert network(torch.rand(1, image["num_channels"], 64, 64)).shape == (1, pred["num_channels"])
-
-
-def test_network_fits_the_metadata():
-    done = monai_bundle(
-        "verify_net_in_out", "network_def", "--device", "cpu", "--meta_file", METADATA, "--config_file", INFERENCE
-    )
-    assert done.returncode == 0, done.stderr
-    assert "verified with no error" in done.stdout + done.stderr
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:FutureWarning")  # MONAI exports no other form

@@ -48,6 +48,14 @@ def test_a_resumed_run_goes_on_with_the_next_batch(num_workers: int):
     assert names(second, 5) == whole[3:]
 
 
+def test_batches_leave_the_random_numbers_of_the_training_alone():
+    torch.manual_seed(0)
+    next(EndlessBatches(cases(3), num_workers=1))
+    found = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(found, torch.rand(1))
+
+
 def test_a_case_that_cannot_be_loaded_is_left_out_and_named_once(caplog):
     batches = EndlessBatches(cases(4, bad=(1, 2)), batch_size=1)
     assert {name for batch in names(batches, 20) for name in batch} == {"c0", "c3"}

@@ -1,0 +1,77 @@
+"""What holds for each of the bundles."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from bundle_runs import monai_bundle, parsed
+from monai.bundle import ConfigParser
+
+BUNDLES = sorted(
+    path.parent.parent for path in Path(__file__).resolve().parents[2].glob("bundles/*/configs/train.yaml")
+)
+every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+
+
+def test_the_bundles_are_found():
+    assert [bundle.name for bundle in BUNDLES] == ["baseline_seg", "qa_discriminator", "qa_semi_seg"]
+
+
+@every_bundle
+def test_files_of_the_layout_are_there(bundle: Path):
+    names = [
+        "LICENSE", "configs/metadata.json", "configs/train.yaml", "configs/inference.yaml", "configs/evaluate.yaml",
+        "configs/multi_gpu_train.yaml", "configs/phantom.yaml", "configs/logging.conf", "docs/README.md",
+    ]  # fmt: skip
+    assert [name for name in names if not (bundle / name).is_file()] == []
+
+
+@every_bundle
+def test_only_what_reports_is_left_out_by_the_other_processes(bundle: Path):
+    train = parsed(bundle / "configs" / "train.yaml")
+    multi = ConfigParser.load_config_file(bundle / "configs" / "multi_gpu_train.yaml")
+    places = [key.removesuffix("#_disabled_") for key in multi if key.endswith("#_disabled_")]
+    assert sorted(train[f"{place}#_target_"].rpartition(".")[2] for place in places) == [
+        "EpochProgress", "StatsHandler", "TensorBoardStatsHandler", "TensorBoardStatsHandler",
+    ]  # fmt: skip
+
+
+@every_bundle
+def test_metadata_has_what_the_bundle_specification_wants(bundle: Path):
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert set(metadata) >= {
+        "schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version",
+        "required_packages_version", "name", "task", "description", "authors", "copyright", "network_data_format",
+    }  # fmt: skip
+    assert metadata["name"] == bundle.name
+    assert re.fullmatch(r"\d+\.\d+\.\d+", metadata["version"])
+    assert metadata["version"] in metadata["changelog"]
+    for tensors in metadata["network_data_format"].values():
+        for tensor in tensors.values():
+            assert set(tensor) - {"modality"} == {
+                "type", "format", "num_channels", "spatial_shape",
+                "dtype", "value_range", "is_patch_data", "channel_def",
+            }  # fmt: skip
+            assert list(tensor["channel_def"]) == [str(channel) for channel in range(tensor["num_channels"])]
+
+
+@every_bundle
+def test_metadata_is_valid_against_the_schema_that_it_names(bundle: Path, tmp_path: Path):
+    metadata = bundle / "configs" / "metadata.json"
+    done = monai_bundle("verify_metadata", "--meta_file", metadata, "--filepath", tmp_path / "schema.json")
+    if not (tmp_path / "schema.json").is_file():
+        pytest.skip("the schema cannot be downloaded here")
+    assert done.returncode == 0, done.stderr
+
+
+@every_bundle
+def test_network_fits_the_metadata(bundle: Path):
+    done = monai_bundle(
+        "verify_net_in_out", "network_def", "--device", "cpu", "--meta_file", bundle / "configs" / "metadata.json",
+        "--config_file", bundle / "configs" / "inference.yaml",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "verified with no error" in done.stdout + done.stderr

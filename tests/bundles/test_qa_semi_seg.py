@@ -1,0 +1,213 @@
+"""The bundle as its users run it: through `monai.bundle`, from weights of the other two."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
+from monai.bundle import ConfigWorkflow
+
+from custom_components.networks import QADiscriminator
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+BUNDLE = BUNDLES / "qa_semi_seg"
+TRAIN, EVALUATE, INFERENCE, PHANTOM, MULTI = (
+    BUNDLE / "configs" / f"{name}.yaml" for name in ("train", "evaluate", "inference", "phantom", "multi_gpu_train")
+)
+BASELINE = BUNDLES / "baseline_seg" / "configs"
+QA = BUNDLES / "qa_discriminator" / "configs"
+SMALL = {
+    "network_def#channels": [4, 8, 16, 32], "montage_size": [64, 64],
+    "num_workers": 0, "max_epochs": 3, "val_interval": 1,
+}  # fmt: skip
+"""A network that trains in seconds; everything else is the phantom's configuration."""
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Weights of a baseline and of a discriminator, at random."""
+    folder = tmp_path_factory.mktemp("start")
+    torch.manual_seed(0)
+    network = parsed(TRAIN, PHANTOM, **{"network_def#channels": SMALL["network_def#channels"]})
+    torch.save(network.get_parsed_content("network_def").state_dict(), folder / "baseline.pt")
+    torch.save(QADiscriminator().state_dict(), folder / "discriminator.pt")
+    return {"baseline_path": folder / "baseline.pt", "discriminator_paths": folder / "discriminator.pt"}
+
+
+def train(
+    cohort: Path, folder: Path, start: dict[str, Path], *overlays: Path, **override: object
+) -> subprocess.CompletedProcess:
+    places = {"dataset_dir": cohort, "ckpt_dir": folder / "models", "output_dir": folder / "training"}
+    return bundle_run("training", TRAIN, PHANTOM, *overlays, **places, **start, **{**SMALL, **override})
+
+
+@pytest.fixture(scope="module")
+def trained(cohort: Path, start: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the weights and the output of a short training."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = train(cohort, folder, start)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("overlays", [(), (PHANTOM,)], ids=["full grid", "phantom grid"])
+def test_all_configurations_have_the_preprocessing_and_network_of_the_baseline(overlays: tuple[Path, ...]):
+    small = [BASELINE / "phantom.yaml"] if overlays else []
+    baseline = parsed(BASELINE / "inference.yaml", *small)
+    for files in ((INFERENCE,), (TRAIN,), (TRAIN, EVALUATE)):
+        config = parsed(*files, *overlays)
+        for item in ("preprocessing", "network_def", "inferer"):
+            found, wanted = (settings_of(one, item) for one in (config, baseline))
+            found.pop("with_label", None)
+            assert found == wanted, (files, item)
+    config = parsed(TRAIN, *overlays)
+    unlabelled = settings_of(config, "unlabeled#preprocessing")
+    assert unlabelled == settings_of(baseline, "preprocessing")
+    assert config["montage_size"] == parsed(QA / "train.yaml")["montage_size"]
+
+
+def test_inference_is_that_of_the_baseline():
+    ours, baseline = (
+        path.read_text().replace(path.parent.parent.name, "") for path in (INFERENCE, BASELINE / "inference.yaml")
+    )
+    assert ours == baseline
+
+
+@pytest.mark.parametrize(("config", "kind"), [(TRAIN, "train"), (INFERENCE, "infer")])
+def test_all_properties_of_the_bundle_specification_are_there(
+    config: Path, kind: str, trained: Path, cohort: Path, start: dict[str, Path]
+):
+    workflow = ConfigWorkflow(
+        config_file=[str(config), str(PHANTOM)],
+        workflow_type=kind,
+        dataset_dir=str(cohort),
+        ckpt_dir=str(trained / "models"),
+        output_dir=str(trained / "properties"),
+        **{name: str(path) for name, path in start.items()},
+        **SMALL,
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def test_training_starts_from_the_baseline_and_leaves_weights_state_and_curve(trained: Path, start: dict[str, Path]):
+    state = torch.load(trained / "models" / "last.pt", weights_only=True)
+    weights = torch.load(trained / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(weights[name], state["network"][name]) for name in state["network"])
+    before = torch.load(start["baseline_path"], weights_only=True)
+    moved = [float((weights[name] - before[name]).abs().max()) for name in before]
+    assert 0 < max(moved) < 0.01  # 12 steps of Adam with 1e-4
+    assert state["qa_score_loss"] == {"done": 12, "left_out": 0, "drawn": 12}
+    curve = pd.read_csv(trained / "training" / "learning_curve.csv")
+    assert curve["train_qa_score"].notna().all()
+    assert (trained / "training" / "learning_curve.png").stat().st_size > 5000
+
+
+KILL = """
++imports: [$import os, $import signal, $from ignite.engine import Events]
++initialize:
+  - "$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED(once=6), os.kill, os.getpid(), signal.SIGKILL)"
+"""
+"""Overlay for a training that is killed after two of the four iterations of its second epoch."""
+
+
+def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
+    cohort: Path, start: dict[str, Path], tmp_path: Path
+):
+    (tmp_path / "kill.yaml").write_text(KILL)
+    options = {
+        "qa_ramp": 9, "jitter": 0.5, "straight_through": True, "anchor_weight": 0.5, "ema_momentum": 0.1,
+        "max_norm": 0.5, "unlabeled_workers": 1, "unlabeled_cache_rate": 0.0,
+    }  # fmt: skip
+    whole = train(cohort, tmp_path / "whole", start, **options)
+    assert whole.returncode == 0, whole.stderr
+    killed = train(cohort, tmp_path / "parts", start, tmp_path / "kill.yaml", **options)
+    assert killed.returncode == -signal.SIGKILL
+    done = train(cohort, tmp_path / "parts", start, resume=True, **options)
+    assert done.returncode == 0, done.stderr
+    states = [torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "parts")]
+    assert states[0]["trainer"]["iteration"] == 12
+    for part in ("network", "kept_network"):
+        assert all(torch.equal(states[0][part][name], states[1][part][name]) for name in states[0][part])
+    assert states[0]["qa_score_loss"] == states[1]["qa_score_loss"]
+    curves = [pd.read_csv(tmp_path / name / "training" / "learning_curve.csv") for name in ("whole", "parts")]
+    pd.testing.assert_frame_equal(*curves)
+
+
+def test_two_processes_train_together(cohort: Path, start: dict[str, Path], tmp_path: Path):
+    done = monai_bundle(
+        *arguments(
+            "training", TRAIN, PHANTOM, MULTI, dataset_dir=cohort, ckpt_dir=tmp_path / "models",
+            output_dir=tmp_path / "training", **start, **SMALL,
+        ),
+        launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    assert state["trainer"]["iteration"] == 3 * 2
+    assert state["qa_score_loss"]["done"] == 3 * 2
+
+
+def test_evaluation_and_inference_take_the_trained_weights(
+    cohort: Path, trained: Path, start: dict[str, Path], tmp_path: Path
+):
+    channels = {"network_def#channels": SMALL["network_def#channels"], "ckpt_dir": trained / "models"}
+    done = bundle_run(
+        "evaluating", TRAIN, EVALUATE, PHANTOM, dataset_dir=cohort, output_dir=tmp_path / "evaluation", **channels
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "evaluation" / "organ_metrics.csv").is_file()
+    done = bundle_run(
+        "inferring", INFERENCE, PHANTOM, dataset_dir=cohort / "imagesTs", output_dir=tmp_path / "segmentations",
+        discriminator_path=start["discriminator_paths"], **channels,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = pd.read_csv(tmp_path / "segmentations" / "summary.csv").set_index("case_id")
+    assert summary["score"].notna().all()
+    done = bundle_run(
+        "inferring", QA / "inference.yaml", QA / "phantom.yaml", dataset_dir=cohort / "imagesTs",
+        segmentation_dir=tmp_path / "segmentations", ckpt_path=start["discriminator_paths"],
+        output_dir=tmp_path / "scores",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    scores = pd.read_csv(tmp_path / "scores" / "qa_scores.csv").set_index("case_id")
+    assert (scores["score"] - summary["score"]).abs().max() < 0.01  # of the files that were written
+
+
+def test_a_missing_start_is_one_line_that_names_the_command(cohort: Path, start: dict[str, Path], tmp_path: Path):
+    for name, bundle in (("baseline_path", "baseline_seg"), ("discriminator_paths", "qa_discriminator")):
+        done = train(cohort, tmp_path, {**start, name: tmp_path / "absent.pt"})
+        assert done.returncode == 1
+        command = f"python -m monai.bundle run training --config_file bundles/{bundle}/configs/train.yaml"
+        wanted = (
+            f"error: no weights at {tmp_path / 'absent.pt'}: make them with `{command}`, or name a file with --{name}"
+        )
+        assert wanted in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_unlabelled_case_that_cannot_be_loaded_is_left_out(cohort: Path, start: dict[str, Path], tmp_path: Path):
+    datalist = json.loads((cohort / "dataset.json").read_text())
+    for case in datalist["training"] + datalist["validation"] + datalist["unlabeled"]:
+        case.update({key: str(cohort / path) for key, path in case.items()})
+    (tmp_path / "broken.nii.gz").write_bytes(b"no volume")
+    datalist["unlabeled"] += ["broken.nii.gz", "absent.nii.gz"]
+    (tmp_path / "dataset.json").write_text(json.dumps(datalist))
+    done = train(tmp_path, tmp_path, start, max_epochs=1)
+    assert done.returncode == 0, done.stderr
+    for name in ("broken", "absent"):
+        assert f"{name}: left out of the unlabelled cases: " in done.stdout
+    datalist["unlabeled"] = datalist["unlabeled"][1:]
+    (tmp_path / "dataset.json").write_text(json.dumps(datalist))
+    done = train(tmp_path, tmp_path, start, max_epochs=1)
+    assert done.returncode == 1
+    assert "error: none of the 2 unlabelled cases can be loaded; the log says why" in done.stderr
+    assert "Traceback" not in done.stderr
