@@ -53,5 +53,6 @@ done
 LAST="$OUT/published/epoch${EPOCHS##* }/test"
 python benchmarks/score_and_code.py "$OUT" "$OUT/score_and_code.png"
 python -m custom_components report "$OUT/baseline/test.csv" "$LAST.csv" "$OUT/report" "${GRID[@]}" \
-    --name_after "published recipe" --images "$DATA/imagesTs" --segmentations_before "$OUT/baseline/test" \
+    --name_after "published recipe" --scores_before "$OUT/baseline/test/summary.csv" --scores_after "$LAST/summary.csv" \
+    --images "$DATA/imagesTs" --segmentations_before "$OUT/baseline/test" \
     --segmentations_after "$LAST" --truth "$DATA/truth" --curve "$OUT/published/training/learning_curve.csv"
