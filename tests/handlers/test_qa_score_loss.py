@@ -16,6 +16,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from custom_components.data.unlabeled import EndlessBatches
+from custom_components.handlers.clip_gradients import ClipGradients
 from custom_components.handlers.qa_score_loss import QAScoreLoss, state_hash
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.inferers import AutocastInferer
@@ -238,6 +239,19 @@ def test_a_resumed_training_goes_on_with_ramp_and_cases():
 def test_works_with_a_compiled_network():
     _, compiled = trained(handler(), compile=True, compile_kwargs={"backend": "aot_eager"})
     torch.testing.assert_close(weights(compiled), weights(hand_written(4)))
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available:UserWarning")  # MONAI's trainer autocasts on CUDA alone
+@pytest.mark.parametrize("max_norm", [0.0, 0.5])
+def test_the_scaler_of_mixed_precision_changes_nothing(max_norm: float):
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+
+    def scale(trainer: SupervisedTrainer) -> None:
+        trainer.amp, trainer.scaler = True, scaler
+
+    scaled = trained(On(Events.STARTED, scale), handler(), ClipGradients(max_norm), amp_kwargs={})[1]
+    assert scaler.get_scale() == 1024.0
+    torch.testing.assert_close(weights(scaled), weights(trained(handler(), ClipGradients(max_norm))[1]))
 
 
 @pytest.mark.parametrize(("name", "value"), [("weight", -1.0), ("weight", float("nan")), ("interval", 0), ("ramp", -1)])
