@@ -161,7 +161,7 @@ class EndlessBatches:
             world_size=idist.get_world_size(),
         )
         loader = DataLoader(
-            self.dataset,
+            self.dataset,  # type: ignore[arg-type]
             batch_sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=_collate,

@@ -205,7 +205,7 @@ def _exchange_gradients(network: DistributedDataParallel) -> None:
     """What the backward pass would have done that was left out."""
     for parameter in network.parameters():
         if parameter.grad is not None:
-            parameter.grad = idist.all_reduce(parameter.grad) / idist.get_world_size()  # type: ignore[assignment,operator]
+            parameter.grad = idist.all_reduce(parameter.grad) / idist.get_world_size()  # type: ignore[assignment]
 
 
 def _note(engine: Any, pulls: Mapping[str, SegmentationGradient]) -> None:
