@@ -116,5 +116,4 @@ run python -m custom_components report "$QA/codes.csv" "$SEMI/codes.csv" "$REPOR
     --images "$DATA/imagesTs" --segmentations_before "$BASELINE/segmentations" \
     --segmentations_after "$SEMI/segmentations" --truth "$DATA/truth" --scores_before "$QA/scores/qa_scores.csv" \
     --scores_after "$SEMI/segmentations/summary.csv" --curve "$SEMI/training/learning_curve.csv"
-printf '\nWhat %d steps and %d codes of phantoms give proves nothing; docs of qa_semi_seg say why the published recipe fails.\n' \
-    240 92
+printf '\nSo few steps and codes of phantoms prove nothing; see bundles/qa_semi_seg/docs/README.md.\n'

@@ -34,7 +34,7 @@ class SegmentationGradient(NamedTuple):
 class QAScoreGradient:
     """Squared distance of the QA score to a target code, through montage and softmax.
 
-    Lee et al. 2020, section 2.2, with everything else at its default. The other arguments keep the gradient honest.
+    Lee et al. 2020, section 2.4, with everything else at its default. The other arguments keep the gradient honest.
     Several discriminators take turns, so that one graph is alive at a time; the loss is the mean over them and over the
     cases.
 

@@ -119,8 +119,9 @@ class QAScoreLoss:
             pulls = {QA_LOSS: (self.gradient(image, logits), self._ramped_weight())}
             if self.anchor is not None:
                 pulls[ANCHOR_LOSS] = (self.anchor(image, logits), self.anchor_weight)
-        parts = [pull.gradient.mul_(weight / engine.accumulation_steps) for pull, weight in pulls.values()]
-        gradient = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        gradient, *others = (pull.gradient.mul_(weight / engine.accumulation_steps) for pull, weight in pulls.values())
+        for other in others:
+            gradient.add_(other)
         if _everywhere_finite(gradient, engine):
             scaler = engine.scaler if engine.amp else None
             logits.backward((gradient if scaler is None else scaler.scale(gradient)).to(logits.dtype))
