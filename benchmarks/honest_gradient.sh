@@ -46,7 +46,7 @@ run straight_through --straight_through true
 run jitter --jitter 1
 run ensemble --discriminator_paths "['$FIRST','$SECOND']"
 run anchor_baseline --anchor_weight 10
-run anchor_average --anchor_weight 10 --ema_momentum 0.005 --anchor_teacher "@averaged.ema_model"
+run anchor_average --anchor_weight 10 --ema_momentum 0.005 --anchor_teacher average
 run averaged_weights --ema_momentum 0.005
 run floor --qa_floor 0.5
 run uncertain_voxels --uncertainty 0.1

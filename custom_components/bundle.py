@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 from ignite.engine import Engine
 
 import custom_components
+from custom_components.checkpoints import unwrapped
 from custom_components.data.unlabeled import NoUsableCaseError
+from custom_components.handlers.averaged_weights import AveragedWeights
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
 from custom_components.networks import QADiscriminator
@@ -101,6 +104,27 @@ def load_discriminators(paths: str | Path | Sequence[str | Path]) -> list[QADisc
         load_weights(network, path, command, "discriminator_paths")
         network.eval().requires_grad_(False)
     return networks
+
+
+@exit_on_user_error
+def anchor_teacher(which: str, network: torch.nn.Module, averaged: AveragedWeights | None) -> torch.nn.Module:
+    """Choose the network that holds a training near itself; for use in configs.
+
+    Args:
+        which: `start`, a copy of the network as it is now, or `average`, the running average of its weights.
+        network: the one that is trained.
+        averaged: the handler that averages its weights, if there is one.
+
+    Raises:
+        SystemExit: it is another text, or there is no average; one line, and exit code 1.
+    """
+    if which == "start":
+        return copy.deepcopy(unwrapped(network))
+    if which != "average":
+        raise ValueError(f"anchor_teacher is {which!r}, expected start or average")
+    if averaged is None:
+        raise ValueError("anchor_teacher is 'average' and ema_momentum is 0, expected an ema_momentum above 0")
+    return averaged.ema_model
 
 
 def run_training(trainer: Engine) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from custom_components.networks import QADiscriminator
 
@@ -95,6 +95,37 @@ def test_all_properties_of_the_bundle_specification_are_there(
     )
     workflow.initialize()
     assert workflow.check_properties() == []
+
+
+def anchored(**override: object) -> ConfigParser:
+    """The configuration with an anchor, and of the handlers only the one that averages."""
+    config = parsed(TRAIN, PHANTOM, **{"network_def#channels": SMALL["network_def#channels"], "anchor_weight": 1})
+    config["train#handlers"] = config["train#handlers"][:1]
+    for name, value in override.items():
+        config[name] = value
+    config.parse()
+    return config
+
+
+def test_anchor_teacher_is_the_start_or_the_running_average():
+    config = anchored()
+    teacher, network = config.get_parsed_content("unlabeled#anchor").teacher, config.get_parsed_content("network")
+    assert teacher is not network
+    assert all(map(torch.equal, teacher.state_dict().values(), network.state_dict().values()))
+    config = anchored(anchor_teacher="average", ema_momentum=0.1)
+    assert config.get_parsed_content("unlabeled#anchor").teacher is config.get_parsed_content("averaged").ema_model
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("average", "anchor_teacher is 'average' and ema_momentum is 0, expected an ema_momentum above 0"),
+        ("baseline", "anchor_teacher is 'baseline', expected start or average"),
+    ],
+)
+def test_an_anchor_teacher_that_is_not_there_is_one_line(value: str, message: str):
+    with pytest.raises(SystemExit, match=f"^error: {message}$"):
+        anchored(anchor_teacher=value).get_parsed_content("unlabeled#anchor")
 
 
 def test_training_starts_from_the_baseline_and_leaves_weights_state_and_curve(trained: Path, start: dict[str, Path]):
