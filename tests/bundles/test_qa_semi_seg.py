@@ -97,6 +97,18 @@ def test_all_properties_of_the_bundle_specification_are_there(
     assert workflow.check_properties() == []
 
 
+@pytest.mark.parametrize("overlays", [(), (PHANTOM,), (MULTI,)], ids=["alone", "phantom", "several processes"])
+def test_numbers_are_those_of_the_published_recipe(overlays: tuple[Path, ...]):
+    config = parsed(TRAIN, *overlays)
+    assert config["optimizer#_target_"] == "torch.optim.Adam"
+    numbers = {name: config[name] for name in ("learning_rate", "qa_weight", "qa_interval", "accumulation_steps")}
+    assert numbers == {"learning_rate": 1e-4, "qa_weight": 1.0, "qa_interval": 1, "accumulation_steps": 1}
+    assert (config["qa_batch_size"], config["train#dataloader#batch_size"]) == (1, 1)
+    assert config["loss#cross_entropy_weight"] == 0  # Dice alone
+    off = ("qa_ramp", "max_norm", "ema_momentum", "jitter", "uncertainty", "anchor_weight")
+    assert [name for name in off if config[name]] == []
+
+
 def anchored(**override: object) -> ConfigParser:
     """The configuration with an anchor, and of the handlers only the one that averages."""
     config = parsed(TRAIN, PHANTOM, **{"network_def#channels": SMALL["network_def#channels"], "anchor_weight": 1})
