@@ -21,7 +21,7 @@ from custom_components.networks import QADiscriminator
 from custom_components.user_errors import exit_on_user_error
 
 
-def find_bundle_root(name: str) -> str:
+def find_bundle_root(name: str, default: str = ".") -> str:
     """Find the bundle `name`: in the current directory, below it in `bundles`, or around this package.
 
     MONAI gives a configuration no way to know its own path, so that `bundle_root: .` works in the bundle's own
@@ -29,9 +29,11 @@ def find_bundle_root(name: str) -> str:
 
     Args:
         name: the bundle's directory and the `name` in its metadata.
+        default: what to return if there is none. A bundle that looks for another one names a directory that is not its
+            own, or it would take its own weights for those of the other.
 
     Returns:
-        The directory, or "." if there is none.
+        The directory.
     """
     package_parent = Path(custom_components.__file__).resolve().parent.parent
     for base in (Path(), package_parent):
@@ -39,7 +41,7 @@ def find_bundle_root(name: str) -> str:
             metadata = root / "configs" / "metadata.json"
             if metadata.is_file() and json.loads(metadata.read_text()).get("name") == name:
                 return str(root)
-    return "."
+    return default
 
 
 @exit_on_user_error

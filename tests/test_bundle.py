@@ -32,6 +32,7 @@ def test_an_unzipped_bundle_in_the_current_directory_wins(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     assert find_bundle_root(HERE) == "."
     assert find_bundle_root("no_such_bundle") == "."
+    assert find_bundle_root("no_such_bundle", "../no_such_bundle") == "../no_such_bundle"
 
 
 @pytest.mark.parametrize(("value", "read"), [(True, True), ("true", True), ("False", False), (False, False)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -16,7 +17,8 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from custom_components.networks import QADiscriminator
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = ROOT / "bundles"
 BUNDLE = BUNDLES / "qa_semi_seg"
 TRAIN, EVALUATE, INFERENCE, PHANTOM, MULTI = (
     BUNDLE / "configs" / f"{name}.yaml" for name in ("train", "evaluate", "inference", "phantom", "multi_gpu_train")
@@ -235,6 +237,21 @@ def test_a_missing_start_is_one_line_that_names_the_command(cohort: Path, start:
         )
         assert wanted in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_alone_in_a_folder_it_does_not_take_its_own_weights_for_those_of_the_others(cohort: Path, tmp_path: Path):
+    alone = tmp_path / "alone"
+    shutil.copytree(BUNDLE / "configs", alone / "configs")
+    shutil.copytree(
+        ROOT / "custom_components", alone / "custom_components", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (alone / "models").mkdir()
+    torch.save({}, alone / "models" / "model.pt")
+    command = arguments("training", Path("configs/train.yaml"), Path("configs/phantom.yaml"), dataset_dir=cohort)
+    done = monai_bundle(*command, cwd=alone, env={**os.environ, "PYTHONPATH": str(alone)})
+    assert done.returncode == 1
+    assert "error: no weights at ../baseline_seg/models/model.pt: make them with `python -m monai" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_unlabelled_case_that_cannot_be_loaded_is_left_out(cohort: Path, start: dict[str, Path], tmp_path: Path):
