@@ -10,10 +10,11 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from monai.data import DataLoader, list_data_collate
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.cases import Case, read_datalist
+from custom_components.data.endless_order import EndlessOrder, EndlessSampler
 from custom_components.data.set_aside import ERROR
 from custom_components.user_errors import exit_on_user_error
 
@@ -41,57 +42,41 @@ def unlabeled_cases(datalist: str | Path, section: str = "unlabeled") -> list[Ca
     return read_datalist(datalist, section=section)
 
 
-class EndlessSampler(Sampler[list[int]]):
-    """Indices of batches without end: one random order after the other, each of which has every index once.
+class LoadableCases(Dataset):
+    """Cases by their place in an endless order; for one that cannot be loaded the next of its permutation that can.
 
-    The order depends on the seed alone. Several processes share each order: the batches of the same number, one of each
-    process, are together what one process would get with so many times the batch size.
+    Which case is at a place depends on nothing else, so that all processes, and a resumed training, agree on it.
 
     Args:
-        length: number of cases.
-        batch_size: of one process.
-        seed: of the orders.
-        start: number of the first batch.
-        rank: number of this process.
-        world_size: number of processes.
+        dataset: items with `case_id` and `image`, or with `case_id` and `error`.
+        order: of its indices.
 
     Example:
-        >>> batches = iter(EndlessSampler(3, batch_size=2, seed=0))
-        >>> sorted(next(batches) + next(batches)[:1])
-        [0, 1, 2]
+        >>> cases = [{"case_id": "a", "image": 1}, {"case_id": "b", "error": "no CT"}]
+        >>> loadable = LoadableCases(cases, EndlessOrder(2, seed=0))
+        >>> [loadable[place][0]["case_id"] for place in range(4)]
+        ['a', 'a', 'a', 'a']
     """
 
-    def __init__(
-        self, length: int, *, batch_size: int, seed: int, start: int = 0, rank: int = 0, world_size: int = 1
-    ) -> None:
-        self.length = length
-        self.batch_size = batch_size
-        self.seed = seed
-        self.start = start
-        self.rank = rank
-        self.world_size = world_size
+    def __init__(self, dataset: Dataset | Sequence[Mapping[str, Any]], order: EndlessOrder) -> None:
+        self.dataset = dataset
+        self.order = order
 
-    def __iter__(self) -> Iterator[list[int]]:
-        """Give batches from `start` on."""
-        number, order = self.start, (-1, torch.empty(0))
-        while True:
-            batch = []
-            for place in range(self.batch_size):
-                turn, index = divmod((number * self.world_size + self.rank) * self.batch_size + place, self.length)
-                if order[0] != turn:
-                    order = (turn, self._order(turn))
-                batch.append(int(order[1][index]))
-            yield batch
-            number += 1
-
-    def _order(self, turn: int) -> torch.Tensor:
-        return torch.randperm(self.length, generator=torch.Generator().manual_seed((self.seed << 20) + turn))
+    def __getitem__(self, place: int) -> tuple[Mapping[str, Any], list[tuple[str, str]]]:
+        """Load a case, an empty one if there is none; and those before it that failed, by case id and reason."""
+        failed: list[tuple[str, str]] = []
+        for index in self.order.from_place(place):
+            item = self.dataset[index]
+            if ERROR not in item:
+                return {key: item[key] for key in (CASE_ID, "image")}, failed
+            failed.append((str(item[CASE_ID]), str(item[ERROR])))
+        return {}, failed
 
 
 class EndlessBatches:
     """Iterate over batches of unlabelled cases without end, and go on with the same ones after an interruption.
 
-    A case with an `error` (see `SetAsideDataset`) is left out of its batch, and the log says why, once.
+    For a case with an `error` (see `SetAsideDataset`) another one comes, and the log says why, once.
 
     Args:
         dataset: items `{"image": (1, X, Y, Z), "case_id": ...}`, or with `error`. What is random in it must depend on
@@ -131,17 +116,19 @@ class EndlessBatches:
         return self
 
     def __next__(self) -> dict[str, Any]:
-        """Give the next batch that has a case in it."""
+        """Give the next batch."""
         if self._batches is None:
             self._batches = self._started()
-        for _ in range(len(self.dataset) + 1):  # type: ignore[arg-type]
-            batch, failed = next(self._batches)
-            self._drawn += 1
-            self._tell(failed)
-            if batch:
-                return batch
-        count = len(self.dataset)  # type: ignore[arg-type]
-        raise NoUsableCaseError(f"none of the {count} unlabelled cases can be loaded; the log says why")
+        batch, failed = next(self._batches)
+        self._drawn += 1
+        self._tell(failed)
+        if not batch:
+            raise NoUsableCaseError(f"none of the {self._length} unlabelled cases can be loaded; the log says why")
+        return batch
+
+    @property
+    def _length(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches were drawn."""
@@ -153,15 +140,13 @@ class EndlessBatches:
 
     def _started(self) -> Iterator[Any]:
         sampler = EndlessSampler(
-            len(self.dataset),  # type: ignore[arg-type]
             batch_size=self.batch_size,
-            seed=self.seed,
             start=self._drawn,
             rank=idist.get_rank(),
             world_size=idist.get_world_size(),
         )
         loader = DataLoader(
-            self.dataset,  # type: ignore[arg-type]
+            LoadableCases(self.dataset, EndlessOrder(self._length, self.seed)),
             batch_sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=_collate,
@@ -177,8 +162,9 @@ class EndlessBatches:
                 logger.warning("%s: left out of the unlabelled cases: %s", case_id, reason)
 
 
-def _collate(items: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Split the cases that could be loaded, as a batch, from those that could not, by name and reason."""
-    loaded = [{key: item[key] for key in (CASE_ID, "image")} for item in items if ERROR not in item]
-    failed = [(str(item[CASE_ID]), str(item[ERROR])) for item in items if ERROR in item]
-    return (list_data_collate(loaded) if loaded else {}), failed
+def _collate(
+    places: Sequence[tuple[Mapping[str, Any], list[tuple[str, str]]]],
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Make a batch, empty if no case can be loaded, and list what failed."""
+    loaded = [item for item, _ in places if item]
+    return (list_data_collate(loaded) if loaded else {}), [one for _, failed in places for one in failed]

@@ -1,13 +1,15 @@
 """Batches of unlabelled cases without end."""
 
 import json
-from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from custom_components.data.unlabeled import EndlessBatches, EndlessSampler, unlabeled_cases
+from custom_components.data import unlabeled
+from custom_components.data.unlabeled import EndlessBatches, NoUsableCaseError, unlabeled_cases
 
 
 def cases(count: int, bad: tuple[int, ...] = ()) -> list[dict]:
@@ -23,19 +25,36 @@ def names(batches: EndlessBatches, count: int) -> list[list[str]]:
     return [list(next(batches)["case_id"]) for _ in range(count)]
 
 
-def test_every_case_comes_once_before_one_comes_again():
-    drawn = [index for batch in islice(EndlessSampler(5, batch_size=2, seed=3), 10) for index in batch]
-    turns = [drawn[start : start + 5] for start in range(0, 20, 5)]
-    assert all(sorted(turn) == [0, 1, 2, 3, 4] for turn in turns)
-    assert len({tuple(turn) for turn in turns}) > 1
-    assert drawn == [index for batch in islice(EndlessSampler(5, batch_size=2, seed=3), 10) for index in batch]
-    assert drawn != [index for batch in islice(EndlessSampler(5, batch_size=2, seed=4), 10) for index in batch]
+@settings(max_examples=200, deadline=None)
+@given(
+    bad=st.lists(st.booleans(), min_size=1, max_size=7),
+    seed=st.integers(0, 1000),
+    batch_size=st.integers(1, 3),
+    saved_after=st.integers(0, 12),
+)
+def test_only_if_no_case_at_all_can_be_loaded_it_stops_and_processes_resume_from_the_state_of_the_first(
+    bad: list[bool], seed: int, batch_size: int, saved_after: int
+):
+    data = cases(len(bad), tuple(number for number, is_bad in enumerate(bad) if is_bad))
 
+    def batches() -> EndlessBatches:
+        return EndlessBatches(data, batch_size=batch_size, seed=seed)
 
-def test_processes_share_the_batches_of_one():
-    one = list(islice(EndlessSampler(7, batch_size=4, seed=0), 9))
-    ranks = [islice(EndlessSampler(7, batch_size=2, seed=0, rank=rank, world_size=2), 9) for rank in range(2)]
-    assert [first + second for first, second in zip(*ranks, strict=True)] == one
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unlabeled.idist, "get_world_size", lambda: 2)
+        patch.setattr(unlabeled.idist, "get_rank", lambda: 0)
+        first = batches()
+        if all(bad):
+            with pytest.raises(NoUsableCaseError, match=f"none of the {len(bad)} unlabelled cases"):
+                next(first)
+            return
+        assert {len(some) for some in names(first, saved_after)} <= {batch_size}
+        patch.setattr(unlabeled.idist, "get_rank", lambda: 1)
+        whole, resumed = names(batches(), 2 * len(bad) + 12), batches()
+        resumed.load_state_dict(first.state_dict())
+        assert names(resumed, 2 * len(bad) + 12 - saved_after) == whole[saved_after:]
+        good = {f"c{number}" for number, is_bad in enumerate(bad) if not is_bad}
+        assert {name for batch in whole for name in batch} <= good
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
