@@ -3,26 +3,16 @@
 #
 #   bash benchmarks/honest_gradient.sh [OUT]
 #
-# Goes on from what `published_recipe.sh` left in OUT: the same baseline, the same discriminator, and a second one of another
-# seed and split. Every run trains 20 epochs (240 steps) on; the same held-out cases are segmented, coded and scored. The
-# report has all runs side by side, beside the network trained on as long without unlabelled cases. On 2 cores this takes
-# about an hour.
+# Goes on from what `published_recipe.sh` left in OUT: the same baseline and the same two discriminators. Every run trains 20
+# epochs (240 steps) on; the same held-out cases are segmented, coded and scored. The report has all runs side by side, beside
+# the network trained on as long without unlabelled cases. On 2 cores this takes about an hour.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 OUT="${1:-benchmarks/results/published_recipe}"
-QA=bundles/qa_discriminator/configs
 SEMI=bundles/qa_semi_seg/configs
 DATA="$OUT/cohort"
 FIRST="$OUT/discriminator/models/model.pt"
 SECOND="$OUT/discriminator2/models/model.pt"
-
-mkdir -p "$OUT/discriminator2"
-[ -e "$OUT/discriminator2/qa_dataset.json" ] || python -m custom_components codes split "$OUT/discriminator2/qa_dataset.json" \
-    --codes "$OUT/baseline/unlabeled.csv" --images "$DATA/imagesTs" --segmentations "$OUT/baseline/unlabeled" \
-    --truth "$DATA/truth" --validation 0.1 --test 0.1 --seed 2
-python -m monai.bundle run training --config_file "['$QA/train.yaml','$QA/phantom.yaml']" \
-    --dataset_dir "$OUT/discriminator2" --ckpt_dir "$OUT/discriminator2/models" \
-    --output_dir "$OUT/discriminator2/training" --resume true --max_epochs 60 --seed 2
 
 NAMES='' CODES='' SCORES=''
 run() { # NAME OPTION...
