@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from custom_components.case_ids import CASE_ID
 from custom_components.data.unlabeled import EndlessBatches
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
+from custom_components.handlers.training_state import ResumeError
 from custom_components.segmentation_gradients import AnchorGradient, QAScoreGradient, SegmentationGradient
 
 QA_LOSS, QA_SCORE, ANCHOR_LOSS = "qa_loss", "qa_score", "anchor_loss"
@@ -87,7 +88,7 @@ class QAScoreLoss:
         self.max_nonfinite = max_nonfinite
         self._done = 0
         self._left_out = 0
-        self._hashes: list[str] = []
+        self._hashes = [state_hash(network) for network in gradient.discriminators]
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI trainer."""
@@ -96,12 +97,23 @@ class QAScoreLoss:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self._check_discriminators)
 
-    def state_dict(self) -> dict[str, int]:
-        """Return what a resumed training needs: the place in the unlabelled cases and in the ramp, and the count."""
-        return {"done": self._done, "left_out": self._left_out, **self.batches.state_dict()}
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training needs: the place in the unlabelled cases and in the ramp, and the count.
 
-    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
-        """Go on from there."""
+        With it goes what must be the same then: the number of cases, and the SHA-256 of the discriminators.
+        """
+        return {"done": self._done, "left_out": self._left_out, **self.batches.state_dict(), **self._inputs()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from there.
+
+        Raises:
+            ResumeError: the state is of other discriminators, or of another number of unlabelled cases.
+        """
+        for name, value in self._inputs().items():
+            if state_dict.get(name) != value:
+                shown = (f"{name.replace('_', ' ')} {one}" for one in (state_dict.get(name), value))
+                raise ResumeError("saved with {}, this run has {}: resume with the same".format(*shown))
         self._done, self._left_out = int(state_dict["done"]), int(state_dict["left_out"])
         self.batches.load_state_dict(state_dict)
 
@@ -132,6 +144,9 @@ class QAScoreLoss:
             if network is not None and is_step:
                 _exchange_gradients(network)
 
+    def _inputs(self) -> dict[str, Any]:
+        return {"unlabeled_cases": len(self.batches.dataset), "discriminators": self._hashes}  # type: ignore[arg-type]
+
     def _ramped_weight(self) -> float:
         return self.weight * min(1.0, (self._done + 1) / self.ramp if self.ramp else 1.0)
 
@@ -158,7 +173,6 @@ class QAScoreLoss:
     def _start(self, engine: Any) -> None:
         for network in self.gradient.discriminators:
             network.to(engine.state.device)
-        self._hashes = [state_hash(network) for network in self.gradient.discriminators]
 
     def _check_discriminators(self) -> None:
         for number, (network, before) in enumerate(zip(self.gradient.discriminators, self._hashes, strict=True)):

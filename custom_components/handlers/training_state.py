@@ -16,6 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from custom_components.checkpoints import is_finite, keep_previous, save_state, unwrapped
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 
+TEXTS = {"null": None, "none": None, "true": True, "false": False}
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,7 +40,8 @@ class TrainingState:
         path: file to write.
         objects: named things with `state_dict` and `load_state_dict`: network, optimiser, scheduler, handlers.
         resume: load `path` before the first epoch; if it does not exist, training starts from the beginning.
-        settings: named numbers, texts or lists of them that must be the same in a run that resumes.
+        settings: named numbers, texts or lists of them that must be the same in a run that resumes. `null`, `true` and
+            `false`, which the command line of `monai.bundle` leaves texts, are what they say.
 
     Raises:
         NonFiniteError: (after an epoch) a weight became NaN or infinite.
@@ -133,8 +136,10 @@ class TrainingState:
 
 
 def _plain(value: Any) -> Any:
-    """Lists for what a configuration may hold as tuple or list."""
-    return list(value) if isinstance(value, list | tuple) else value
+    """The one form of what a configuration and a command line may spell in several."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return TEXTS.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _follow_schedule(scheduler: LambdaLR) -> None:

@@ -47,7 +47,7 @@ def train(
     cohort: Path, folder: Path, start: dict[str, Path], *overlays: Path, **override: object
 ) -> subprocess.CompletedProcess:
     places = {"dataset_dir": cohort, "ckpt_dir": folder / "models", "output_dir": folder / "training"}
-    return bundle_run("training", TRAIN, PHANTOM, *overlays, **places, **start, **{**SMALL, **override})
+    return bundle_run("training", TRAIN, PHANTOM, *overlays, **places, **{**start, **SMALL, **override})
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,10 @@ def test_training_starts_from_the_baseline_and_leaves_weights_state_and_curve(tr
     before = torch.load(start["baseline_path"], weights_only=True)
     moved = [float((weights[name] - before[name]).abs().max()) for name in before]
     assert 0 < max(moved) < 0.01  # 12 steps of Adam with 1e-4
-    assert state["qa_score_loss"] == {"done": 12, "left_out": 0, "drawn": 12}
+    qa_state = state["qa_score_loss"]
+    assert {name: qa_state[name] for name in ("done", "left_out", "drawn", "unlabeled_cases")} == {
+        "done": 12, "left_out": 0, "drawn": 12, "unlabeled_cases": 1,
+    }  # fmt: skip
     curve = pd.read_csv(trained / "training" / "learning_curve.csv")
     assert curve["train_qa_score"].notna().all()
     assert (trained / "training" / "learning_curve.png").stat().st_size > 5000
@@ -184,6 +187,33 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
     assert states[0]["qa_score_loss"] == states[1]["qa_score_loss"]
     curves = [pd.read_csv(tmp_path / name / "training" / "learning_curve.csv") for name in ("whole", "parts")]
     pd.testing.assert_frame_equal(*curves)
+
+
+def test_every_number_that_makes_another_experiment_is_among_the_settings_of_the_state():
+    config = parsed(TRAIN)
+    (state,) = (one for one in config["train#handlers"] if one["_target_"].endswith("TrainingState"))
+    names = list(config.get())
+    numbers = names[names.index("seed") : names.index("network_def")]
+    free = {"max_epochs", "resume", "keep", "val_interval", "num_workers", "compile"}
+    free |= {"unlabeled_cache_rate", "unlabeled_workers"}
+    assert set(numbers) - free == set(state["settings"]) - {"cross_entropy_weight"}
+
+
+def test_another_experiment_is_not_resumed(cohort: Path, trained: Path, start: dict[str, Path], tmp_path: Path):
+    shutil.copytree(trained / "models", tmp_path / "models")
+    torch.manual_seed(9)
+    torch.save(QADiscriminator().state_dict(), tmp_path / "other.pt")
+    for changed, message in (
+        ({"jitter": 1}, "last.pt was saved with jitter 0, this run has 1: resume with the same"),
+        (
+            {"discriminator_paths": tmp_path / "other.pt"},
+            "last.pt does not fit this configuration: saved with discrimi",
+        ),
+    ):
+        done = train(cohort, tmp_path, start, resume=True, max_epochs=4, **changed)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_two_processes_train_together(cohort: Path, start: dict[str, Path], tmp_path: Path):

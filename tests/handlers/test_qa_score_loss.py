@@ -19,6 +19,7 @@ from custom_components.data.unlabeled import EndlessBatches
 from custom_components.handlers.clip_gradients import ClipGradients
 from custom_components.handlers.qa_score_loss import QAScoreLoss, state_hash
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
+from custom_components.handlers.training_state import ResumeError
 from custom_components.inferers import AutocastInferer
 from custom_components.segmentation_gradients import AnchorGradient, QAScoreGradient
 from custom_components.transforms.montage import montage
@@ -219,7 +220,8 @@ class Broken(Discriminator):
 def test_a_gradient_that_is_not_finite_is_left_out_counted_and_logged(caplog):
     qa_loss = handler(Broken())
     _, network = trained(qa_loss)
-    assert qa_loss.state_dict() == {"done": 1, "left_out": 3, "drawn": 4}
+    state = qa_loss.state_dict()
+    assert (state["done"], state["left_out"], state["drawn"]) == (1, 3, 4)
     assert bool(weights(network).isfinite().all())
     assert "the gradient of the QA score is not finite at epoch 1, iteration 1 (case u" in caplog.text
     with pytest.raises(NonFiniteError, match=r"not finite for 3 unlabelled batches, .* expected at most 2"):
@@ -234,6 +236,21 @@ def test_a_resumed_training_goes_on_with_ramp_and_cases():
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     trained(second, network=network)
     torch.testing.assert_close(weights(network), weights(whole), rtol=0, atol=0)
+
+
+def test_another_discriminator_or_number_of_cases_is_refused_on_resuming():
+    state = handler().state_dict()
+    handler().load_state_dict(state)
+    other = Discriminator()
+    nn.init.constant_(other.layers[1].running_mean, 1.0)
+    with pytest.raises(
+        ResumeError, match=r"^saved with discriminators \['\w{64}'\], this run has discriminators \['\w{64}"
+    ):
+        handler(other).load_state_dict(state)
+    with pytest.raises(
+        ResumeError, match=r"^saved with unlabeled cases 4, this run has unlabeled cases 5: resume with"
+    ):
+        handler().load_state_dict({**state, "unlabeled_cases": 4})
 
 
 def test_works_with_a_compiled_network():

@@ -68,6 +68,13 @@ def test_other_settings_are_refused(tmp_path):
     run(tmp_path / "last.pt", epochs=2, resume=True, settings={"learning_rate": 0.1, "roi_size": [8, 8]})
 
 
+def test_a_setting_may_be_a_text_of_the_command_line(tmp_path):
+    run(tmp_path / "last.pt", epochs=1, resume=False, settings={"floor": None, "straight_through": False})
+    run(tmp_path / "last.pt", epochs=2, resume=True, settings={"floor": "null", "straight_through": "False"})
+    with pytest.raises(ResumeError, match=r"saved with straight_through False, this run has True"):
+        run(tmp_path / "last.pt", epochs=3, resume=True, settings={"straight_through": "true"})
+
+
 def test_state_of_another_network_and_a_damaged_one_are_refused_in_one_line(tmp_path):
     run(tmp_path / "last.pt", epochs=1, resume=False)
     with pytest.raises(ResumeError, match=r"last\.pt does not fit this configuration: .*size mismatch") as caught:
