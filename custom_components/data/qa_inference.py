@@ -14,6 +14,7 @@ from custom_components.data.cases import Case
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint
 from custom_components.data.montage_png import montage_png_path
 from custom_components.data.set_aside import ERROR, SKIPPED, SOURCE
+from custom_components.data.writers import segmentation_path
 from custom_components.user_errors import exit_on_user_error
 
 MADE_FROM = "made_from"
@@ -85,6 +86,24 @@ def skip_finished(cases: Sequence[Case], rows: Mapping[str, Row], png_dir: str |
             done = montage_png_path(str(png_dir), case[CASE_ID]).is_file()
         marked.append({**case, SKIPPED: "finished before"} if done else case)
     return marked
+
+
+def finished_cases(cases: Sequence[Case], output_dir: str | Path) -> list[Case]:
+    """List the cases of an inference run that an earlier one finished, with their segmentations; for use in configs.
+
+    Args:
+        cases: as `custom_components.data.cases.inference_cases` gives them.
+        output_dir: where the segmentations lie.
+
+    Returns:
+        For each case `case_id`, `source`, `image` and `segmentation`.
+    """
+    return [
+        {key: case[key] for key in (CASE_ID, SOURCE, "image")}
+        | {"segmentation": str(segmentation_path(output_dir, case[CASE_ID]))}
+        for case in cases
+        if SKIPPED in case
+    ]
 
 
 def _montage_case(case_id: str, paths: list[Path], context: Sequence[str]) -> Case:

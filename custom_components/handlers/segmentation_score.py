@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,29 +12,43 @@ from monai.engines import IterationEvents
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
+from custom_components.case_ids import CASE_ID
+from custom_components.data.case_files import sha256_of
+from custom_components.data.case_table import Row
 from custom_components.data.conformal import ScoreInterval
+from custom_components.data.set_aside import ERROR, SetAsideDataset, one_line_reason
+from custom_components.engines import SET_ASIDE
 from custom_components.handlers.qa_scores import score_row
 from custom_components.inferers import AutocastInferer
 from custom_components.transforms.montage import DISCRIMINATOR_SIZE, montage
 
-SCORE_COLUMNS = ("score", "code", "low", "high")
+DISCRIMINATOR = "discriminator_sha256"
+SCORE_COLUMNS = ("score", "code", "low", "high", DISCRIMINATOR)
 
 
 class SegmentationScore:
-    """Give `engine.state.qa_score` of each case: `score`, `code`, and the interval's `low` and `high`, as texts.
+    """Give `engine.state.qa_score` of each case: texts for `SCORE_COLUMNS`.
+
+    These are the score, its code, the interval's ends, and the SHA-256 of the weights that it is of. If the score is no
+    finite number the case is set aside: then there are `status` and `reason` instead.
 
     The montage is that of the most probable organs on the network's grid, before they go back to the image's own. It is
-    the one that `qa_discriminator` makes of the written file, up to that resampling.
+    the one that `qa_discriminator` makes of the written file, up to that resampling. A `SegmentationSummary` that is
+    given this handler also scores what an earlier run segmented and these weights did not score, from the files.
 
     Args:
         network: the discriminator.
+        weights: its file.
         interval: see `custom_components.data.conformal.read_interval`; None leaves `low` and `high` empty.
         size: rows and columns of the montage.
         inferer: runs the network; default `AutocastInferer()`.
+        finished: cases of earlier runs, see `custom_components.data.qa_inference.finished_cases`, with the transform
+            `custom_components.preprocessing.qa_preprocessing`.
 
     Example::
 
-        handlers = [SegmentationScore(discriminator), SegmentationSummary("out")]
+        score = SegmentationScore(discriminator, weights="model.pt")
+        handlers = [score, SegmentationSummary("out", score=score)]
         evaluator = CaseEvaluator(..., val_handlers=handlers)
     """
 
@@ -41,14 +56,19 @@ class SegmentationScore:
         self,
         network: nn.Module,
         *,
+        weights: str | Path,
         interval: ScoreInterval | None = None,
         size: Sequence[int] = DISCRIMINATOR_SIZE,
         inferer: Callable[..., Tensor] | None = None,
+        finished: SetAsideDataset | None = None,
     ) -> None:
         self.network = network.eval()
         self.interval = interval
         self.size = (int(size[0]), int(size[1]))
         self.inferer = AutocastInferer() if inferer is None else inferer
+        self.finished = finished
+        self._sha256 = sha256_of(Path(weights))
+        self._places = {} if finished is None else {item[CASE_ID]: n for n, item in enumerate(finished.data)}
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI evaluator with one case in a batch."""
@@ -58,11 +78,43 @@ class SegmentationScore:
     def _clear(self, engine: Any) -> None:
         engine.state.qa_score = {}
 
-    @torch.no_grad()
     def __call__(self, engine: Any) -> None:
         """Score the case of this iteration."""
         output = engine.state.output
         labels = output[CommonKeys.PRED].argmax(1, keepdim=True)
-        picture = montage(output[CommonKeys.IMAGE], labels, size=self.size)
-        row = score_row(float(self.inferer(picture, self.network)), self.interval)
-        engine.state.qa_score = {name: row.get(name, "") for name in SCORE_COLUMNS}
+        engine.state.qa_score = self._row(self._score(output[CommonKeys.IMAGE], labels))
+
+    def of_finished(self, case_id: str, earlier: Row, device: torch.device | str) -> Row:
+        """Score a case that an earlier run segmented, from its files unless its row has a score of the same weights.
+
+        Args:
+            case_id: of the case.
+            earlier: its row in the table.
+            device: where the network is.
+
+        Returns:
+            As `engine.state.qa_score`.
+        """
+        try:
+            if earlier.get("score") and earlier.get(DISCRIMINATOR) == self._sha256:
+                return self._row(float(earlier["score"]))
+            item = self.finished[self._places[case_id]] if self.finished is not None else {ERROR: "no files are given"}
+            if ERROR not in item:
+                volumes = (torch.as_tensor(item[key])[None].to(device) for key in ("image", "segmentation"))
+                return self._row(self._score(*volumes))
+            reason = str(item[ERROR])
+        except Exception as error:  # as of a case that is segmented
+            reason = one_line_reason(error)
+        return {"status": SET_ASIDE, "reason": f"no score: {reason}", **dict.fromkeys(SCORE_COLUMNS, "")}
+
+    @torch.no_grad()
+    def _score(self, image: Tensor, labels: Tensor) -> float:
+        return float(self.inferer(montage(image, labels, size=self.size), self.network))
+
+    def _row(self, score: float) -> Row:
+        found = score_row(score, self.interval)
+        return {
+            **dict.fromkeys(SCORE_COLUMNS, ""),
+            **found,
+            **({DISCRIMINATOR: self._sha256} if "score" in found else {}),
+        }

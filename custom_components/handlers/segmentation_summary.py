@@ -19,7 +19,7 @@ from custom_components.data.set_aside import SKIPPED
 from custom_components.data.writers import segmentation_path
 from custom_components.engines import OK, SET_ASIDE, CaseResult
 from custom_components.handlers.case_report import CaseReport
-from custom_components.handlers.segmentation_score import SCORE_COLUMNS
+from custom_components.handlers.segmentation_score import SCORE_COLUMNS, SegmentationScore
 
 VOLUMES = [f"{organ.name}_ml" for organ in ORGANS]
 COLUMNS = [CASE_ID, "status", "reason", "seconds", *VOLUMES, *SCORE_COLUMNS]
@@ -31,15 +31,17 @@ class SegmentationSummary(CaseReport):
     """Write a row for every case of a `CaseEvaluator` to `<output_dir>/summary.csv`.
 
     Columns: `case_id`; `status` (`ok`, `set_aside`, or `skipped` because it was finished before); `reason`;
-    `seconds`; the volume of each organ in ml; `score`, `code`, `low` and `high`, empty unless a `SegmentationScore`
-    stands before it among the handlers. A row is appended as soon as its case is done, so a killed run
-    loses none. A run on the same folder keeps the rows of earlier runs: a skipped case keeps its seconds and
-    volumes (counted from its file if a killed run left no row). At the end the rows are sorted by case id.
+    `seconds`; the volume of each organ in ml; `score`, `code`, `low`, `high` and `discriminator_sha256`, empty unless a
+    `SegmentationScore` stands before it among the handlers. A row is appended as soon as its case is done, so a killed
+    run loses none. A run on the same folder keeps the rows of earlier runs: a skipped case keeps its seconds and
+    volumes (counted from its file if a killed run left no row), and its score unless that is of another discriminator
+    than this run's. At the end the rows are sorted by case id.
 
     Args:
         output_dir: where the segmentations lie.
         overwrite: whether finished cases are done again; then a case that is set aside keeps no segmentation of an
             earlier run.
+        score: scores skipped cases; without it they keep the score that they have.
         pred_key: key of the label map `(1, X, Y, Z)` in the engine's output.
 
     Example (in a config)::
@@ -50,9 +52,17 @@ class SegmentationSummary(CaseReport):
         run: ["$@evaluator.run()", "$@summary.raise_for_set_aside()"]
     """
 
-    def __init__(self, output_dir: str | Path, *, overwrite: bool = False, pred_key: str = "pred") -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        *,
+        overwrite: bool = False,
+        score: SegmentationScore | None = None,
+        pred_key: str = "pred",
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.overwrite = overwrite
+        self.score = score
         self.pred_key = pred_key
         super().__init__(CaseTable(self.output_dir / "summary.csv", COLUMNS), done="segmented")
 
@@ -69,8 +79,12 @@ class SegmentationSummary(CaseReport):
             row |= getattr(engine.state, "qa_score", {})
         elif case.status == SKIPPED:
             row |= self._earlier(case.case_id)
+            if self.score is not None and row["status"] == SKIPPED:
+                row |= self.score.of_finished(case.case_id, row, engine.state.device)  # type: ignore[attr-defined]
         elif self.overwrite:
             self._remove_earlier(case.case_id)
+        if row["status"] == SET_ASIDE and case.status != SET_ASIDE:  # of the others the evaluator has told
+            logger.warning(f"{case.case_id}: set aside: {row['reason']}")
         self._counts[row["status"]] += 1
         self._table.add(row)
         done, total = engine.state.iteration, engine.state.epoch_length
@@ -95,7 +109,6 @@ class SegmentationSummary(CaseReport):
             volumes = _volumes(MetaTensor(labels, affine=torch.as_tensor(image.affine)))  # type: ignore[attr-defined]
         except Exception as error:  # a file may be damaged in many ways
             why = f"its segmentation of an earlier run cannot be read ({type(error).__name__}): delete it, or overwrite"
-            logger.warning(f"{case_id}: set aside: {why}")
             return {"status": SET_ASIDE, "reason": why}
         return {"seconds": "", **volumes}
 

@@ -15,6 +15,7 @@ import torch
 from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from custom_components.data.case_files import sha256_of
 from custom_components.networks import QADiscriminator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,6 +256,17 @@ def test_evaluation_and_inference_take_the_trained_weights(
     assert done.returncode == 0, done.stderr
     scores = pd.read_csv(tmp_path / "scores" / "qa_scores.csv").set_index("case_id")
     assert (scores["score"] - summary["score"]).abs().max() < 0.01  # of the files that were written
+    torch.manual_seed(9)
+    torch.save(QADiscriminator().state_dict(), tmp_path / "other.pt")
+    done = bundle_run(
+        "inferring", INFERENCE, PHANTOM, dataset_dir=cohort / "imagesTs", output_dir=tmp_path / "segmentations",
+        discriminator_path=tmp_path / "other.pt", **channels,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    again = pd.read_csv(tmp_path / "segmentations" / "summary.csv").set_index("case_id")
+    assert set(again["status"]) == {"skipped"}
+    assert set(again["discriminator_sha256"]) == {sha256_of(tmp_path / "other.pt")}
+    assert (again["score"] != summary["score"]).all()
 
 
 def test_a_missing_start_is_one_line_that_names_the_command(cohort: Path, start: dict[str, Path], tmp_path: Path):
