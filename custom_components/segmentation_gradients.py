@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_components.inferers import AutocastInferer
+from custom_components.options import check_number
 from custom_components.transforms.montage import ALPHA, DISCRIMINATOR_SIZE, montage
 
 
@@ -72,9 +73,11 @@ class QAScoreGradient:
     ) -> None:
         if not discriminators:
             raise ValueError("discriminators is empty, expected at least one network")
-        for name, value, low, high in (("jitter", jitter, 0, float("inf")), ("uncertainty", uncertainty, 0, 1)):
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}, expected a number from {low} to {high}")
+        check_number(target, "target")
+        if floor is not None:
+            check_number(floor, "floor")
+        check_number(jitter, "jitter", 0)
+        check_number(uncertainty, "uncertainty", 0, 1)
         self.discriminators = [network.eval().requires_grad_(False) for network in discriminators]
         self.size = (int(size[0]), int(size[1]))
         self.target = target
@@ -119,7 +122,7 @@ class AnchorGradient:
     (Tarvainen and Valpola 2017, arXiv:1703.01780).
 
     Args:
-        teacher: network of the same classes; it gets no gradient.
+        teacher: network of the same classes. It is put into eval mode, and gets no gradient.
         inferer: runs it; default `AutocastInferer()`.
 
     Example:
@@ -130,12 +133,13 @@ class AnchorGradient:
     """
 
     def __init__(self, teacher: nn.Module, inferer: Callable[..., Tensor] | None = None) -> None:
-        self.teacher = teacher
+        self.teacher = teacher.requires_grad_(False)
         self.inferer = AutocastInferer() if inferer is None else inferer
 
     @torch.no_grad()
     def __call__(self, image: Tensor, logits: Tensor) -> SegmentationGradient:
         """Pull at `logits` (B, C, X, Y, Z), the segmentation of `image` (B, 1, X, Y, Z) in [0, 1]."""
+        self.teacher.eval()  # each time: a running average may have been used for something else meanwhile
         wanted = self.inferer(image, self.teacher).log_softmax(1)
         found = logits.detach().log_softmax(1)
         loss = F.kl_div(found, wanted, log_target=True, reduction="sum") / found[:, 0].numel()

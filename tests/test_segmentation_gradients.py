@@ -124,10 +124,26 @@ def test_anchor_is_the_divergence_from_the_teacher():
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
+def test_anchor_teacher_is_in_eval_mode_at_each_call_and_gets_no_gradient():
+    teacher, (image, logits) = nn.Sequential(nn.Conv3d(1, 13, 3, padding=1), nn.Dropout(0.5)), case()
+    anchor = AnchorGradient(teacher, FLOAT32)
+    found = []
+    for _ in range(3):
+        teacher.train()  # as a validation of the running average may leave it
+        found.append(anchor(image, logits).gradient)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"jitter": -0.1}, "jitter is -0.1, expected a number from 0 to inf"),
+        ({"jitter": -0.1}, "jitter is -0.1, expected a number of at least 0"),
+        ({"jitter": float("inf")}, "jitter is inf, expected a number of at least 0"),
+        ({"floor": float("nan")}, "floor is nan, expected a finite number"),
+        ({"target": float("inf")}, "target is inf, expected a finite number"),
+        ({"target": "0"}, "target is '0', expected a finite number"),
         ({"uncertainty": 1.5}, "uncertainty is 1.5, expected a number from 0 to 1"),
         ({"discriminators": []}, "discriminators is empty, expected at least one network"),
     ],

@@ -19,6 +19,7 @@ from custom_components.case_ids import CASE_ID
 from custom_components.data.unlabeled import EndlessBatches
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
+from custom_components.options import check_number
 from custom_components.segmentation_gradients import AnchorGradient, QAScoreGradient, SegmentationGradient
 
 QA_LOSS, QA_SCORE, ANCHOR_LOSS = "qa_loss", "qa_score", "anchor_loss"
@@ -75,9 +76,11 @@ class QAScoreLoss:
         anchor_weight: float = 1.0,
         max_nonfinite: int = 10,
     ) -> None:
-        for name, value, least in (("weight", weight, 0), ("ramp", ramp, 0), ("interval", interval, 1)):
-            if not least <= value < float("inf"):
-                raise ValueError(f"{name} is {value}, expected a number of at least {least}")
+        check_number(weight, "weight", 0)
+        check_number(ramp, "ramp", 0, whole=True)
+        check_number(interval, "interval", 1, whole=True)
+        check_number(anchor_weight, "anchor_weight", 0)
+        check_number(max_nonfinite, "max_nonfinite", 0, whole=True)
         self.batches = batches
         self.gradient = gradient
         self.weight = weight
@@ -125,7 +128,8 @@ class QAScoreLoss:
         if not self._is_due(engine):
             return
         batch = next(self.batches)
-        image = batch["image"].to(engine.state.device, non_blocking=engine.non_blocking)
+        # plain, as the trainer does it for a compiled network
+        image = batch["image"].as_subclass(Tensor).to(engine.state.device, non_blocking=engine.non_blocking)
         with _autocast(engine):
             logits = engine.inferer(image, engine.network)
             pulls = {QA_LOSS: (self.gradient(image, logits), self._ramped_weight())}

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from ignite.engine import Events
-from monai.data import DataLoader, Dataset
+from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import IterationEvents, SupervisedTrainer
+from monai.inferers import SimpleInferer
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
@@ -76,10 +77,9 @@ def trained(
         network=network,
         optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
         loss_function=loss,
-        inferer=FLOAT32,
         decollate=False,
         train_handlers=list(handlers),
-        **options,
+        **{"inferer": FLOAT32, **options},
     )
     trainer.run()
     return trainer, network
@@ -271,10 +271,42 @@ def test_the_scaler_of_mixed_precision_changes_nothing(max_norm: float):
     torch.testing.assert_close(weights(scaled), weights(trained(handler(), ClipGradients(max_norm))[1]))
 
 
-@pytest.mark.parametrize(("name", "value"), [("weight", -1.0), ("weight", float("nan")), ("interval", 0), ("ramp", -1)])
-def test_a_number_out_of_range_is_refused(name: str, value: float):
-    with pytest.raises(ValueError, match=f"{name} is {value}, expected a number of at least"):
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("weight", -1.0, "a number of at least 0"),
+        ("weight", float("nan"), "a number of at least 0"),
+        ("interval", 0, "a whole number of at least 1"),
+        ("interval", 1.5, "a whole number of at least 1"),
+        ("ramp", -1, "a whole number of at least 0"),
+        ("anchor_weight", -0.5, "a number of at least 0"),
+        ("anchor_weight", float("inf"), "a number of at least 0"),
+        ("max_nonfinite", float("nan"), "a whole number of at least 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(name: str, value: float, expected: str):
+    with pytest.raises(ValueError, match=f"^{name} is {value}, expected {expected}$"):
         handler(**{name: value})
+
+
+class Plain(nn.Module):
+    """A network that takes plain tensors only, as a compiled one does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = small_unet()
+
+    def forward(self, image: Tensor) -> Tensor:
+        assert type(image) is Tensor
+        return self.unet(image)
+
+
+def test_any_inferer_gets_a_plain_tensor():
+    items = [{**item, "image": MetaTensor(item["image"])} for item in unlabelled()]
+    gradient = QAScoreGradient([Discriminator()], size=SIZE, inferer=FLOAT32)
+    qa_loss = QAScoreLoss(EndlessBatches(items, seed=7), gradient, weight=0.5)
+    _, network = trained(qa_loss, network=Plain(), inferer=SimpleInferer())
+    torch.testing.assert_close(weights(network), weights(hand_written(4)))
 
 
 @pytest.mark.parametrize("options", [[], ["--accumulation_steps", "2"], ["--interval", "2"], ["--broken"]])
