@@ -2,10 +2,11 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader
-from monai.engines import SupervisedTrainer
+from monai.engines import IterationEvents, SupervisedTrainer
 from torch import Tensor, nn
 
 from custom_components.handlers.clip_gradients import ClipGradients
+from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 
 ITEMS = [{"image": torch.tensor([float(number)]), "label": torch.tensor([10.0 * number])} for number in range(1, 5)]
 
@@ -59,6 +60,80 @@ def test_with_accumulation_it_clips_once_a_step():
     assert float(weight) == pytest.approx(2 * 5.0 * 1e-3)
 
 
-def test_a_negative_limit_is_refused():
-    with pytest.raises(ValueError, match=r"max_norm is -1\.0, expected 0 or more"):
-        ClipGradients(-1.0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_norm": -1.0}, "max_norm is -1.0, expected a number of at least 0"),
+        ({"max_norm": float("nan")}, "max_norm is nan, expected a number of at least 0"),
+        ({"max_nonfinite": 1.5}, "max_nonfinite is 1.5, expected a whole number of at least 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(options: dict, message: str):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        ClipGradients(**options)
+
+
+class Overflow:
+    """Makes the gradient infinite in some iterations, as an overflow inside of the network's backward pass does."""
+
+    def __init__(self, *iterations: int) -> None:
+        self.iterations = iterations
+
+    def attach(self, engine: SupervisedTrainer) -> None:
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: SupervisedTrainer) -> None:
+        if engine.state.iteration in self.iterations:
+            engine.network.weight.grad.fill_(torch.inf)
+
+
+@pytest.mark.parametrize("max_norm", [0.0, 5.0])
+def test_there_is_no_step_with_a_gradient_that_is_not_finite(max_norm: float, caplog: pytest.LogCaptureFixture):
+    network, weights = nn.Linear(1, 1, bias=False), []
+    clip = ClipGradients(max_norm, max_nonfinite=1)
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=DataLoader(ITEMS),
+        network=network,
+        optimizer=torch.optim.Adam(network.parameters(), lr=1e-3),
+        loss_function=nn.MSELoss(),
+        decollate=False,
+        train_handlers=[Overflow(2, 4), clip],
+    )
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: weights.append(network.weight.item()))
+    with pytest.raises(NonFiniteError, match=r"not finite in 2 steps, the last at epoch 1, iteration 4, .* at most 1;"):
+        trainer.run()
+    assert weights[1] == weights[0] != weights[2]
+    assert network.weight.item() == weights[2]
+    assert "the norm of the gradient is inf at epoch 1, iteration 2: no step with it" in caplog.text
+    resumed = ClipGradients(max_norm, max_nonfinite=1)
+    resumed.load_state_dict(clip.state_dict())
+    assert resumed.state_dict() == {"dropped": 2}
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available:UserWarning")  # MONAI's trainer autocasts on CUDA alone
+def test_with_mixed_precision_it_is_left_to_the_scaler():
+    network, clip = nn.Linear(1, 1, bias=False), ClipGradients(5.0, max_nonfinite=0)
+    before, scaler = network.weight.item(), torch.amp.GradScaler("cpu", init_scale=1024.0)
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=DataLoader(ITEMS[:1]),
+        network=network,
+        optimizer=torch.optim.Adam(network.parameters(), lr=1e-3),
+        loss_function=nn.MSELoss(),
+        decollate=False,
+        train_handlers=[Overflow(1), clip],
+        amp_kwargs={},
+    )
+
+    @trainer.on(Events.STARTED)
+    def scale() -> None:
+        trainer.amp, trainer.scaler = True, scaler
+
+    trainer.run()
+    assert network.weight.item() == before
+    assert scaler.get_scale() == 512.0
+    assert clip.state_dict() == {"dropped": 0}
+    assert "grad_norm" not in trainer.state.output
