@@ -97,9 +97,9 @@ def load_discriminators(paths: str | Path | Sequence[str | Path]) -> list[QADisc
     Raises:
         SystemExit: there is none, or a file is missing or holds other weights; one line, and exit code 1.
     """
-    files = [paths] if isinstance(paths, str | Path) else list(paths)
-    if not files:
-        raise ValueError("discriminator_paths is empty, expected at least one file")
+    files: list = list(paths) if isinstance(paths, list | tuple) else [paths]
+    if not files or not all(isinstance(file, str | Path) for file in files):
+        raise ValueError(f"discriminator_paths is {paths!r}, expected a file or a list of files")
     command = "python -m monai.bundle run training --config_file bundles/qa_discriminator/configs/train.yaml"
     networks = [QADiscriminator() for _ in files]
     for network, path in zip(networks, files, strict=True):

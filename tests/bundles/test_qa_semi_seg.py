@@ -73,7 +73,10 @@ def test_all_configurations_have_the_preprocessing_and_network_of_the_baseline(o
     config = parsed(TRAIN, *overlays)
     unlabelled = settings_of(config, "unlabeled#preprocessing")
     assert unlabelled == settings_of(baseline, "preprocessing")
-    assert config["montage_size"] == parsed(QA / "train.yaml")["montage_size"]
+    sizes = [
+        parsed(path)["montage_size"] for path in (TRAIN, INFERENCE, BASELINE / "inference.yaml", QA / "train.yaml")
+    ]
+    assert sizes == [[256, 256]] * 4
 
 
 def test_inference_is_that_of_the_baseline():
@@ -195,7 +198,7 @@ def test_every_number_that_makes_another_experiment_is_among_the_settings_of_the
     (state,) = (one for one in config["train#handlers"] if one["_target_"].endswith("TrainingState"))
     names = list(config.get())
     numbers = names[names.index("seed") : names.index("network_def")]
-    free = {"max_epochs", "resume", "keep", "val_interval", "num_workers", "compile"}
+    free = {"max_epochs", "max_nonfinite", "resume", "keep", "val_interval", "num_workers", "compile"}
     free |= {"unlabeled_cache_rate", "unlabeled_workers"}
     assert set(numbers) - free == set(state["settings"]) - {"cross_entropy_weight"}
 
@@ -279,6 +282,37 @@ def test_a_missing_start_is_one_line_that_names_the_command(cohort: Path, start:
         )
         assert wanted in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("item", "option", "value", "expected"),
+    [
+        ("train#handlers#2", "qa_weight", -1, "-1, expected a number of at least 0"),
+        ("train#handlers#2", "qa_interval", 1.5, "1.5, expected a whole number of at least 1"),
+        ("train#handlers#2", "max_nonfinite", "many", "'many', expected a whole number of at least 0"),
+        ("train#handlers#3", "max_norm", "null", "'null', expected a number of at least 0"),
+        ("unlabeled#gradient", "jitter", "abc", "'abc', expected a number of at least 0"),
+        ("unlabeled#gradient", "uncertainty", 2, "2, expected a number from 0 to 1"),
+        ("unlabeled#gradient", "qa_floor", "low", "'low', expected a finite number"),
+        ("unlabeled#gradient", "montage_size", [64], r"\[64\], expected 2 numbers"),
+        ("unlabeled#gradient", "montage_size", [64, 0.5], "0.5, expected a whole number of at least 1"),
+        ("unlabeled#gradient", "discriminator_paths", 5, "5, expected a file or a list of files"),
+        ("optimizer", "learning_rate", "fast", "'fast', expected a number of at least 0"),
+    ],
+)
+def test_a_bad_number_is_one_line_with_the_name_of_the_option(
+    item: str, option: str, value: object, expected: str, start: dict[str, Path], cohort: Path
+):
+    places = {name: str(path) for name, path in (*start.items(), ("dataset_dir", cohort))}
+    config = parsed(TRAIN, PHANTOM, **{**places, "unlabeled_cache_rate": 0, option: value})
+    config["train#handlers#1#_disabled_"] = True
+    with pytest.raises(SystemExit, match=f"^error: {option} is {expected}$"):
+        config.get_parsed_content(item)
+
+
+def test_null_on_the_command_line_is_no_floor(start: dict[str, Path]):
+    config = parsed(TRAIN, PHANTOM, qa_floor="null", discriminator_paths=str(start["discriminator_paths"]))
+    assert config.get_parsed_content("unlabeled#gradient").floor is None
 
 
 def test_alone_in_a_folder_it_does_not_take_its_own_weights_for_those_of_the_others(cohort: Path, tmp_path: Path):
