@@ -43,8 +43,8 @@ class Steps:
         network = UNet(3, 1, 13, channels=(32, 64, 128, 256), strides=(2, 2, 2), num_res_units=2).to(device)
         handlers: list[Any] = []
         if way != "supervised":
-            pull = QAScoreGradient([QADiscriminator()], **WAYS[way])
-            handlers.append(QAScoreLoss(EndlessBatches([item]), pull, weight=1.0))
+            gradient = QAScoreGradient([QADiscriminator()], **WAYS[way])
+            handlers.append(QAScoreLoss(EndlessBatches([item]), gradient, weight=1.0))
         self.seconds: list[float] = []
         self.trainer = SupervisedTrainer(
             device=torch.device(device),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -39,3 +40,12 @@ def is_finite(network: torch.nn.Module) -> bool:
 def unwrapped(item: Any) -> Any:
     """Return the network inside of a `DistributedDataParallel`; everything else as it is."""
     return item.module if isinstance(item, torch.nn.parallel.DistributedDataParallel) else item
+
+
+def state_hash(network: torch.nn.Module) -> str:
+    """SHA-256 of all weights and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

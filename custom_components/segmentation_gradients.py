@@ -1,4 +1,4 @@
-"""What pulls at a segmentation that has no label: gradients at the logits of a network.
+"""Gradients at the logits of a segmentation that has no label.
 
 Each is a callable from image and logits to a loss and its gradient. As it works on a copy of the logits, its own graph
 is gone before the network's backward pass begins, and the gradient can be looked at first.
@@ -54,8 +54,8 @@ class QAScoreGradient:
         ValueError: there is no discriminator, or a number is out of range.
 
     Example:
-        >>> pull = QAScoreGradient([nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1))], size=(16, 16))
-        >>> pull(torch.rand(1, 1, 8, 8, 4), torch.randn(1, 13, 8, 8, 4)).gradient.shape
+        >>> gradient = QAScoreGradient([nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1))], size=(16, 16))
+        >>> gradient(torch.rand(1, 1, 8, 8, 4), torch.randn(1, 13, 8, 8, 4)).gradient.shape
         torch.Size([1, 13, 8, 8, 4])
     """
 
@@ -88,7 +88,7 @@ class QAScoreGradient:
         self.inferer = AutocastInferer() if inferer is None else inferer
 
     def __call__(self, image: Tensor, logits: Tensor) -> SegmentationGradient:
-        """Pull at `logits` (B, C, X, Y, Z), the segmentation of `image` (B, 1, X, Y, Z) in [0, 1]."""
+        """Give the gradient at `logits` (B, C, X, Y, Z), the segmentation of `image` (B, 1, X, Y, Z) in [0, 1]."""
         probabilities = logits.detach().float().softmax(1).requires_grad_()
         loss, score = probabilities.new_zeros(()), probabilities.new_zeros(len(logits))
         # the gradient of a pixel is too small for float16, in which the trainer's autocast may be; the inferer decides
@@ -138,7 +138,7 @@ class AnchorGradient:
 
     @torch.no_grad()
     def __call__(self, image: Tensor, logits: Tensor) -> SegmentationGradient:
-        """Pull at `logits` (B, C, X, Y, Z), the segmentation of `image` (B, 1, X, Y, Z) in [0, 1]."""
+        """Give the gradient at `logits` (B, C, X, Y, Z), the segmentation of `image` (B, 1, X, Y, Z) in [0, 1]."""
         self.teacher.eval()  # each time: a running average may have been used for something else meanwhile
         wanted = self.inferer(image, self.teacher).log_softmax(1)
         found = logits.detach().log_softmax(1)

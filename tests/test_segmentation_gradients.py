@@ -80,11 +80,11 @@ def test_target_decides_the_direction():
 
 
 def test_jitter_changes_the_gradient_and_follows_the_seed():
-    pull, (image, logits) = QAScoreGradient([discriminator()], size=SIZE, jitter=1.0), case()
+    gradient, (image, logits) = QAScoreGradient([discriminator()], size=SIZE, jitter=1.0), case()
     gradients = []
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
-        gradients.append(pull(image, logits).gradient)
+        gradients.append(gradient(image, logits).gradient)
     assert torch.equal(gradients[0], gradients[1])
     assert not torch.equal(gradients[0], gradients[2])
 

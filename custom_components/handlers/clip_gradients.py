@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from monai.engines import IterationEvents
 
-from custom_components.handlers.qa_score_loss import optimizer_steps
+from custom_components.handlers.gradient_steps import optimizer_steps
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.options import check_number
 

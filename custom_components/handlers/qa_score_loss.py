@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from custom_components.case_ids import CASE_ID
+from custom_components.checkpoints import state_hash
 from custom_components.data.unlabeled import EndlessBatches
+from custom_components.handlers.gradient_steps import (
+    everywhere_finite,
+    exchange_gradients,
+    optimizer_steps,
+    scaled,
+    set_grad_sync,
+    trainer_autocast,
+)
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
 from custom_components.options import check_number
@@ -59,8 +63,8 @@ class QAScoreLoss:
 
     Example::
 
-        pull = QAScoreGradient([discriminator])
-        qa_loss = QAScoreLoss(EndlessBatches(dataset), pull, weight=0.1)
+        gradient = QAScoreGradient([discriminator])
+        qa_loss = QAScoreLoss(EndlessBatches(dataset), gradient, weight=0.1)
         trainer = SupervisedTrainer(..., train_handlers=[qa_loss])
     """
 
@@ -96,7 +100,7 @@ class QAScoreLoss:
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI trainer."""
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_STARTED, self._hold_back)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._set_grad_sync)
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self._check_discriminators)
 
@@ -122,31 +126,31 @@ class QAScoreLoss:
 
     def __call__(self, engine: Any) -> None:
         """Add the gradient of one unlabelled batch."""
-        network, is_step = _distributed(engine.network), optimizer_steps(engine)
-        if network is not None:
-            network.require_backward_grad_sync = is_step
+        set_grad_sync(engine, optimizer_steps(engine))
         if not self._is_due(engine):
             return
         batch = next(self.batches)
         # plain, as the trainer does it for a compiled network
         image = batch["image"].as_subclass(Tensor).to(engine.state.device, non_blocking=engine.non_blocking)
-        with _autocast(engine):
+        with trainer_autocast(engine):
             logits = engine.inferer(image, engine.network)
-            pulls = {QA_LOSS: (self.gradient(image, logits), self._ramped_weight())}
-            if self.anchor is not None:
-                pulls[ANCHOR_LOSS] = (self.anchor(image, logits), self.anchor_weight)
-        gradient, *others = (pull.gradient.mul_(weight / engine.accumulation_steps) for pull, weight in pulls.values())
-        for other in others:
-            gradient.add_(other)
-        if _everywhere_finite(gradient, engine):
-            scaler = engine.scaler if engine.amp else None
-            logits.backward((gradient if scaler is None else scaler.scale(gradient)).to(logits.dtype))
-            self._done += 1
-            _note(engine, {name: pull for name, (pull, _) in pulls.items()})
-        else:
+            terms = self._terms(image, logits)
+        gradient = _weighted_sum(terms, 1 / engine.accumulation_steps)
+        if not everywhere_finite(gradient, engine):
             self._leave_out(engine, batch)
-            if network is not None and is_step:
-                _exchange_gradients(network)
+            if optimizer_steps(engine):
+                exchange_gradients(engine)
+            return
+        logits.backward(scaled(gradient, engine).to(logits.dtype))
+        self._done += 1
+        _write_output(engine, terms)
+
+    def _terms(self, image: Tensor, logits: Tensor) -> dict[str, tuple[SegmentationGradient, float]]:
+        """The gradients and their weights, by the names that their losses have in the output."""
+        terms = {QA_LOSS: (self.gradient(image, logits), self._ramped_weight())}
+        if self.anchor is not None:
+            terms[ANCHOR_LOSS] = (self.anchor(image, logits), self.anchor_weight)
+        return terms
 
     def _inputs(self) -> dict[str, Any]:
         return {"unlabeled_cases": len(self.batches.dataset), "discriminators": self._hashes}  # type: ignore[arg-type]
@@ -157,11 +161,9 @@ class QAScoreLoss:
     def _is_due(self, engine: Engine) -> bool:
         return engine.state.iteration % self.interval == 0
 
-    def _hold_back(self, engine: Any) -> None:
+    def _set_grad_sync(self, engine: Any) -> None:
         """Let the labelled backward pass exchange gradients between processes only if no other one follows it."""
-        network = _distributed(engine.network)
-        if network is not None:
-            network.require_backward_grad_sync = optimizer_steps(engine) and not self._is_due(engine)
+        set_grad_sync(engine, optimizer_steps(engine) and not self._is_due(engine))
 
     def _leave_out(self, engine: Engine, batch: Mapping[str, Any]) -> None:
         self._left_out += 1
@@ -186,49 +188,16 @@ class QAScoreLoss:
             logger.warning("%d unlabelled batches were left out, as their gradient was not finite", self._left_out)
 
 
-def state_hash(network: nn.Module) -> str:
-    """SHA-256 of all weights and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _weighted_sum(terms: Mapping[str, tuple[SegmentationGradient, float]], factor: float) -> Tensor:
+    """The sum of the gradients, in the memory of the first."""
+    gradient, *others = (one.gradient.mul_(weight * factor) for one, weight in terms.values())
+    for other in others:
+        gradient.add_(other)
+    return gradient
 
 
-def _autocast(engine: Any) -> AbstractContextManager:
-    """The precision in which MONAI's trainer runs the network."""
-    return torch.autocast("cuda", **engine.amp_kwargs) if engine.amp else nullcontext()
-
-
-def optimizer_steps(engine: Any) -> bool:
-    """Whether the trainer's optimiser steps in this iteration, as `SupervisedTrainer` decides it."""
-    every, length = engine.accumulation_steps, engine.state.epoch_length
-    number = engine.state.iteration if length is None else (engine.state.iteration - 1) % length + 1
-    return number % every == 0 or number == length
-
-
-def _distributed(network: nn.Module) -> DistributedDataParallel | None:
-    inner = getattr(network, "_orig_mod", network)  # of a compiled network
-    return inner if isinstance(inner, DistributedDataParallel) else None
-
-
-def _everywhere_finite(gradient: Tensor, engine: Any) -> bool:
-    """Whether it is finite in all processes: they must go the same way, or wait for each other without end."""
-    finite = torch.isfinite(gradient).all()
-    if _distributed(engine.network) is None:
-        return bool(finite)
-    return bool(idist.all_reduce(finite.float(), op="MIN"))
-
-
-def _exchange_gradients(network: DistributedDataParallel) -> None:
-    """What the backward pass would have done that was left out."""
-    for parameter in network.parameters():
-        if parameter.grad is not None:
-            parameter.grad = idist.all_reduce(parameter.grad) / idist.get_world_size()  # type: ignore[assignment]
-
-
-def _note(engine: Any, pulls: Mapping[str, SegmentationGradient]) -> None:
-    for name, pull in pulls.items():
-        engine.state.output[name] = pull.loss
-        if pull.score is not None:
-            engine.state.output[QA_SCORE] = pull.score.mean()
+def _write_output(engine: Any, terms: Mapping[str, tuple[SegmentationGradient, float]]) -> None:
+    for name, (one, _) in terms.items():
+        engine.state.output[name] = one.loss
+        if one.score is not None:
+            engine.state.output[QA_SCORE] = one.score.mean()

@@ -16,9 +16,10 @@ from monai.inferers import SimpleInferer
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
+from custom_components.checkpoints import state_hash
 from custom_components.data.unlabeled import EndlessBatches
 from custom_components.handlers.clip_gradients import ClipGradients
-from custom_components.handlers.qa_score_loss import QAScoreLoss, state_hash
+from custom_components.handlers.qa_score_loss import QAScoreLoss
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
 from custom_components.inferers import AutocastInferer
@@ -86,9 +87,9 @@ def trained(
 
 
 def handler(discriminator: nn.Module | None = None, *, batch_size: int = 1, **options: object) -> QAScoreLoss:
-    pull = QAScoreGradient([discriminator or Discriminator()], size=SIZE, inferer=FLOAT32)
+    gradient = QAScoreGradient([discriminator or Discriminator()], size=SIZE, inferer=FLOAT32)
     batches = EndlessBatches(unlabelled(), batch_size=batch_size, seed=7)
-    return QAScoreLoss(batches, pull, **{"weight": 0.5, **options})
+    return QAScoreLoss(batches, gradient, **{"weight": 0.5, **options})
 
 
 def weights(network: nn.Module) -> Tensor:
