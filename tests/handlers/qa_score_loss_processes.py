@@ -9,17 +9,27 @@ import torch.distributed as dist
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
 from test_qa_score_loss import FLOAT32, Broken, Discriminator, handler, labelled, loss, small_unet, weights
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.utils.data import Sampler
 
 
 class Share(Sampler):
     """The cases of one process, so that the batches of all together are those of one process."""
 
+    def __init__(self, cases: int) -> None:
+        self.cases = cases
+
     def __iter__(self):
-        return iter(range(idist.get_rank(), 4, idist.get_world_size()))
+        return iter(range(idist.get_rank(), self.cases, idist.get_world_size()))
 
     def __len__(self) -> int:
-        return 4 // idist.get_world_size()
+        return self.cases // idist.get_world_size()
+
+
+def counted_exchange(buckets: list[int], bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+    """Exchange gradients as DistributedDataParallel does by default, and note the number of the bucket."""
+    buckets.append(bucket.index())
+    return allreduce_hook(None, bucket)
 
 
 class BrokenForOne(Broken):
@@ -36,20 +46,27 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--accumulation_steps", type=int, default=1)
     parser.add_argument("--interval", type=int, default=1)
+    parser.add_argument("--cases", type=int, default=4)
     parser.add_argument("--broken", action="store_true")
     arguments = parser.parse_args()
     if dist.is_torchelastic_launched():
         dist.init_process_group("gloo")
     processes, rank = idist.get_world_size(), idist.get_rank()
     network = small_unet()
+    buckets: list[int] = []
     if processes > 1:
         network = torch.nn.parallel.DistributedDataParallel(network)
+        network.register_comm_hook(buckets, counted_exchange)
+    optimizer, steps = torch.optim.SGD(network.parameters(), lr=0.1), []
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
     trainer = SupervisedTrainer(
         device=torch.device("cpu"),
         max_epochs=2,
-        train_data_loader=DataLoader(Dataset(labelled()), batch_size=2 // processes, sampler=Share()),
+        train_data_loader=DataLoader(
+            Dataset(labelled(arguments.cases)), batch_size=2 // processes, sampler=Share(arguments.cases)
+        ),
         network=network,
-        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+        optimizer=optimizer,
         loss_function=loss,
         inferer=FLOAT32,
         decollate=False,
@@ -63,7 +80,8 @@ def main() -> None:
         ],
     )
     trainer.run()
-    torch.save(weights(network), arguments.folder / f"{processes}_{rank}.pt")
+    found = {"weights": weights(network), "steps": len(steps), "exchanged": buckets.count(0)}
+    torch.save(found, arguments.folder / f"{processes}_{rank}.pt")
     if processes > 1:
         dist.destroy_process_group()
 

@@ -60,6 +60,12 @@ def test_with_accumulation_it_clips_once_a_step():
     assert float(weight) == pytest.approx(2 * 5.0 * 1e-3)
 
 
+def test_it_clips_at_the_end_of_an_epoch_too_where_the_accumulation_is_incomplete():
+    norms, weight = trained(max_norm=5.0, accumulation_steps=3)
+    assert norms == pytest.approx([(20 + 80 + 180) / 3, (320 - 32 * 0.005) / 3])
+    assert float(weight) == pytest.approx(2 * 5.0 * 1e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
