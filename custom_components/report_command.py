@@ -57,7 +57,7 @@ def report(
         scores_before: qa_scores.csv of the set before.
         scores_after: qa_scores.csv of each set after.
         curve: learning_curve.csv of trainings.
-        curve_metric: columns of it to draw; val_rmse or val_mean_dice if not given.
+        curve_metric: columns of the curve to draw; val_rmse or val_mean_dice if not given.
         label_set: numbering of the segmentations: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
         truth_label_set: numbering of the truth.
         pixdim: voxel size of the montages in mm; 5.25,5.25,12 for phantoms of the small grid.
@@ -74,9 +74,21 @@ def report(
     if counts_before or counts_after:
         if before or after:
             raise ValueError(f"counts are given and the codes {before or after} too, expected one of the two")
+        _refuse_beside_counts(
+            images=images,
+            segmentations_before=segmentations_before,
+            segmentations_after=segmentations_after,
+            truth=truth,
+            scores_before=scores_before,
+            scores_after=scores_after,
+            curve=curve,
+            curve_metric=curve_metric,
+        )
         return _from_counts(counts_before, counts_after, (name_before, name_after or "after"), output)
     if not before or not after:
         raise ValueError(f"{'after' if before else 'before'} is not given, expected a CSV of codes")
+    if curve_metric and not curve:
+        raise ValueError(f"curve_metric is {curve_metric}, expected a curve with it")
     _quiet()
     afters = _sets_after(
         _listed(after),
@@ -97,6 +109,14 @@ def report(
         print(text)
         raise SystemExit(f"error: {trouble}; see {Path(output) / PAGE}")
     return text
+
+
+def _refuse_beside_counts(**given: str) -> None:
+    for name, value in given.items():
+        if value:
+            raise ValueError(
+                f"counts are given and {name} {value} too, which needs codes by case: expected one of the two"
+            )
 
 
 def _from_counts(before: str, after: str, names: tuple[str, str], output: str) -> str:

@@ -109,6 +109,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, rated: RatedCohort, tmp_pat
     other = write_rows(tmp_path / "other.csv", [{"case_id": "z", "code": 1}])
     empty = tmp_path / "empty.csv"
     empty.write_text("")
+    fraction = tmp_path / "curve.csv"
+    fraction.write_text("epoch,val_rmse\n1.5,0.5\n")
     for words, said in (
         ((), "before is not given, expected a CSV of codes"),
         ((before,), "after is not given, expected a CSV of codes"),
@@ -123,6 +125,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, rated: RatedCohort, tmp_pat
         (("--counts_before", "1,2,3"), "counts_after is '', expected three whole numbers such as 714,707,606"),
         (("--counts_before", "1,2", "--counts_after", "1,2,3"), "counts before are [1, 2], expected 3 whole numbers"),
         ((before, after, "--counts_before", "1,2,3"), "counts are given and the codes"),
+        *(
+            (
+                ("--counts_before", "1,2,3", "--counts_after", "1,2,3", f"--{name}", "x"),
+                f"counts are given and {name} x",
+            )
+            for name in ("curve", "curve_metric", "scores_before", "scores_after", "images", "truth")
+        ),
+        ((before, after, out, "--curve_metric", "val_rmse"), "curve_metric is val_rmse, expected a curve with it"),
+        ((before, after, out, "--workers", "abc"), "workers is 'abc', expected a whole number of at least 0"),
+        ((before, after, out, "--workers", -2), "workers is -2, expected a whole number of at least 0"),
+        ((before, after, out, "--curve", fraction), f"{fraction}, line 2: epoch is 1.5, expected a whole number"),
     ):
         code, printed, err = call(*words)
         assert (code, printed) == (2, "")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from custom_components.anatomy import LabelSet, label_map
 from custom_components.data.case_files import image_files, volume_files
+from custom_components.options import check_number
 from custom_components.report.code_sets import CodeSet, Matched, match, read_code_set
 from custom_components.report.comparison import Comparison, compare_codes
 from custom_components.report.dice_comparison import OrganChange, SetDice, compare_dice, measure_dice
@@ -136,6 +137,8 @@ def _check(before: SetFiles, afters: Sequence[SetFiles], volumes: Volumes) -> No
     checked_numbers("roi_size", volumes.roi_size, 3)
     if isinstance(volumes.improvements, bool) or not isinstance(volumes.improvements, int) or volumes.improvements < 0:
         raise ValueError(f"pairs is {volumes.improvements!r}, expected a whole number of 0 or more")
+    if volumes.workers is not None:
+        check_number(volumes.workers, "workers", 0, whole=True)
     for label_set in (volumes.label_set, volumes.truth_label_set):
         label_map(label_set)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -38,10 +38,12 @@ def read_curve(path: str | Path, *, name: str = "", metrics: Sequence[str] = ())
         metrics: columns to show; if none are given the one that chooses the epoch in our bundles.
 
     Raises:
-        ValueError: the file cannot be read, or lacks a column; one line that says which.
+        ValueError: the file cannot be read, lacks a column, or has an epoch that is no whole number or a measure that
+            is no number; one line that says which, and where.
     """
     try:
-        history = pd.read_csv(path)
+        # blank lines are kept, so that the others have their numbers
+        history = pd.read_csv(path, skip_blank_lines=False).dropna(how="all")
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'no table'}") from None
     chosen = tuple(metrics) or tuple(metric for metric in PREFERRED if metric in history)[:1]
@@ -49,9 +51,28 @@ def read_curve(path: str | Path, *, name: str = "", metrics: Sequence[str] = ())
     for column in ("epoch", *(chosen or (" or ".join(PREFERRED),))):
         if column not in history:
             raise ValueError(f"{path}: columns are {columns}, expected {column}")
-        if not pd.api.types.is_numeric_dtype(history[column]) or history[column].isna().all():
-            raise ValueError(f"{path}: column {column} holds other things than numbers, or none")
+        history[column] = _numbers(history[column], column, path)
+    for line, epoch in history["epoch"].items():
+        if pd.isna(epoch) or epoch != int(epoch):
+            shown = "empty" if pd.isna(epoch) else f"{epoch:g}"
+            raise ValueError(f"{path}, line {_line(line)}: epoch is {shown}, expected a whole number")
     return Curve(name or Path(path).name, history, chosen)
+
+
+def _numbers(cells: pd.Series, column: str, path: str | Path) -> pd.Series:
+    """The cells as finite numbers; an empty one stays."""
+    numbers = pd.to_numeric(cells, errors="coerce")
+    wrong = cells[(numbers.isna() & cells.notna()) | numbers.isin([float("inf"), float("-inf")])]
+    for line, cell in wrong.items():
+        raise ValueError(f"{path}, line {_line(line)}: {column} is {str(cell)!r}, expected a number")
+    if numbers.isna().all():
+        raise ValueError(f"{path}: column {column} is empty, expected a number in a line at least")
+    return numbers
+
+
+def _line(place: Any) -> int:
+    """The number of a line in the file: the first is the header."""
+    return int(place) + 2
 
 
 def best_epoch(curve: Curve, metric: str) -> tuple[int, float]:

@@ -94,8 +94,7 @@ def test_several_measures_and_trainings_have_panels_and_lines(tmp_path: Path):
         ("epoch,train_loss\n1,2\n", (), "columns are epoch, train_loss, expected val_rmse or val_mean_dice"),
         (CURVE, ("val_score",), "columns are epoch, train_loss, val_rmse, val_mean_dice, expected val_score"),
         ("step,val_rmse\n1,2\n", (), "columns are step, val_rmse, expected epoch"),
-        ("epoch,val_rmse\n1,low\n", (), "column val_rmse holds other things than numbers, or none"),
-        ("epoch,val_rmse\n1,\n", (), "column val_rmse holds other things than numbers, or none"),
+        ("epoch,val_rmse\n1,\n", (), "column val_rmse is empty, expected a number in a line at least"),
         ("", (), "no table"),
     ],
 )
@@ -107,3 +106,23 @@ def test_what_is_no_curve_is_said_in_one_line(text: str, metrics: tuple[str, ...
     assert str(error.value).startswith(f"{path}: ")
     with pytest.raises(ValueError, match=r"absent.csv: No such file or directory"):
         read_curve(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (",0.4", "epoch is empty, expected a whole number"),
+        ("1.5,0.4", "epoch is 1.5, expected a whole number"),
+        ("one,0.4", "epoch is 'one', expected a number"),
+        ("inf,0.4", "epoch is 'inf', expected a number"),
+        ("2,low", "val_rmse is 'low', expected a number"),
+        ("2,inf", "val_rmse is 'inf', expected a number"),
+    ],
+)
+def test_a_bad_cell_of_a_curve_is_named_with_its_line(line: str, said: str, tmp_path: Path):
+    path = tmp_path / "curve.csv"
+    path.write_text(f"epoch,val_rmse\n1,0.5\n\n{line}\n3,\n\n")
+    with pytest.raises(ValueError, match=f"^{path}, line 4: {said}$"):
+        read_curve(path)
+    path.write_text("epoch,val_rmse\n1,0.5\n\n2,0.4\n3,\n\n")
+    assert best_epoch(read_curve(path), "val_rmse") == (2, 0.4)
