@@ -90,6 +90,13 @@ class Cohort:
         """Whether all methods are compared over the same cases."""
         return all(method.matched.cases.index.equals(self.methods[0].matched.cases.index) for method in self.methods)
 
+    @property
+    def has_same_scored(self) -> bool:
+        """Whether the scores of all methods are compared over the same cases."""
+        places = ["score_before", "score_after"]
+        scored = [method.matched.cases.dropna(subset=places).index for method in self.methods]
+        return all(one.equals(scored[0]) for one in scored)
+
 
 def compare_cohort(before: SetFiles, afters: Sequence[SetFiles], volumes: Volumes, output_dir: str | Path) -> Cohort:
     """Read, match and compare; draw the pairs of montages below `output_dir`.

@@ -38,6 +38,8 @@ class CodeSet:
         codes: code of each case that has exactly one.
         without_code: for each other case of the file or the folder, why it has none.
         without_file: rated cases whose segmentation is not in the folder; their codes count.
+        not_checked: rated cases whose segmentation is in the folder and whose rating does not tell which file it is of;
+            their codes count.
         problems: of rows of the CSV.
         scores: QA score of each case, if there are any.
     """
@@ -47,6 +49,7 @@ class CodeSet:
     codes: Mapping[str, int]
     without_code: Mapping[str, str]
     without_file: tuple[str, ...]
+    not_checked: tuple[str, ...]
     problems: tuple[Problem, ...]
     scores: Mapping[str, float]
 
@@ -81,6 +84,7 @@ def read_code_set(
     """
     table, problems = read_codes(path)
     files = volume_files(segmentations) if segmentations else {}
+    untold = set(table.loc[(table["segmentation_sha256"] == "") & table["code"].notna(), CASE_ID])
     if segmentations:
         # a rating whose segmentation is not there is kept: nothing speaks against it
         has_file = table[CASE_ID].isin(list(files))
@@ -102,6 +106,7 @@ def read_code_set(
         codes,
         without_code,
         tuple(sorted(codes.keys() - files.keys())) if segmentations else (),
+        tuple(sorted(codes.keys() & files.keys() & untold)),
         tuple(problems),
         read_scores(scores) if scores else {},
     )

@@ -45,6 +45,7 @@ def cohort_data(cohort: Cohort, curves: Sequence[Curve] = ()) -> dict[str, Any]:
         "intervals": "95 %: Wilson for shares, Bonett and Price for paired differences, bootstrap over cases for Dice",
         "before": _set_data(cohort.before),
         "has_same_cases": cohort.has_same_cases,
+        "has_same_scored": cohort.has_same_scored,
         "sets": _rows(cohort),
         "methods": [_method_data(method) for method in cohort.methods],
         "seeds": summarise_seeds({method.after.name: method.comparison for method in cohort.methods}),
@@ -91,16 +92,14 @@ def plain(value: Any) -> Any:
 
 
 def _rows(cohort: Cohort) -> list[dict[str, Any]]:
-    """A row for each set; the set before has one for each method where these are compared over different cases."""
+    """A row for each set; the set before has one for each method where these have codes or scores of other cases."""
     rows: list[dict[str, Any]] = []
-    scores_before = [method.scores.score_before for method in cohort.methods if method.scores]
+    has_one_before = cohort.has_same_cases and cohort.has_same_scored
     for number, method in enumerate(cohort.methods):
         comparison, scores = method.comparison, method.scores
-        if number == 0 or not cohort.has_same_cases:
-            name, score = cohort.before.name, scores_before[0] if scores_before else None
-            if not cohort.has_same_cases:
-                name = f"{name} (cases of {method.after.name})"
-                score = scores.score_before if scores else None
+        if number == 0 or not has_one_before:
+            name = cohort.before.name if has_one_before else f"{cohort.before.name} (cases of {method.after.name})"
+            score = scores.score_before if scores else None
             rows.append(_row(name, comparison.before, comparison.mean_before, score, is_before=True))
         score = scores.score_after if scores else None
         rows.append(_row(method.after.name, comparison.after, comparison.mean_after, score, is_before=False))
@@ -132,6 +131,7 @@ def _set_data(one: CodeSet) -> dict[str, Any]:
         "file": one.file,
         "rated": len(one.codes),
         "without_segmentation_file": one.without_file,
+        "not_checked": one.not_checked,
         "problems": [_problem_data(problem) for problem in one.problems],
     }
 

@@ -78,6 +78,9 @@ def _notes(method: Data) -> list[str]:
     """Everything that is not in the comparison, in a line each."""
     lines = [f"left out ({reason}): {_cases(names)}" for reason, names in method["left_out"].items()]
     lines += _set_notes(method)
+    if scores := method["scores"]:
+        sides = (("before", scores["without_before"]), ("after", scores["without_after"]))
+        lines += [f"no score {side}, so not in the mean scores: {_cases(names)}" for side, names in sides if names]
     if method["dice"]:
         lines += _reasons("no Dice", method["dice"]["set_aside"])
         if method["dice"]["without"]:
@@ -95,6 +98,9 @@ def _set_notes(one: Data) -> list[str]:
         lines.append(f"{counted(len(one['problems']), 'problem')} in {one['file']}: {first}" + _and_more(more))
     if one["without_segmentation_file"]:
         lines.append(f"{one['file']}: rated, segmentation not there: {_cases(one['without_segmentation_file'])}")
+    if one["not_checked"]:
+        what = "rated without segmentation_sha256, so that nothing tells if it is of the file that is there"
+        lines.append(f"{one['file']}: {what}: {_cases(one['not_checked'])}")
     return lines
 
 

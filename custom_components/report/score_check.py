@@ -17,9 +17,16 @@ LEAST_FALL = 0.01
 
 
 class ScoreCheck(NamedTuple):
-    """Mean score and true codes of the cases that have a score and a code in both sets."""
+    """Mean score and true codes of the cases that have a score and a code in both sets.
+
+    Attributes:
+        without_before: compared cases that have no score before.
+        without_after: compared cases that have no score after.
+    """
 
     cases: int
+    without_before: list[str]
+    without_after: list[str]
     score_before: float
     score_after: float
     code_before: float
@@ -48,6 +55,8 @@ def check_scores(cases: pd.DataFrame) -> ScoreCheck | None:
     failures = (scored[["before", "after"]] == FAILURE).sum()
     return ScoreCheck(
         cases=len(scored),
+        without_before=list(cases.index[cases["score_before"].isna()]),
+        without_after=list(cases.index[cases["score_after"].isna()]),
         score_before=float(means["score_before"]),
         score_after=float(means["score_after"]),
         code_before=float(means["before"]),
@@ -66,7 +75,7 @@ def warning_of(check: ScoreCheck | None, name: str) -> str:
         name: what the set after is called.
 
     Example:
-        >>> check = ScoreCheck(250, 1.1, -0.07, 0.9, 1.3, 92, 156, Significance("Wilcoxon signed rank", 1.0, 1e-6))
+        >>> check = ScoreCheck(250, [], [], 1.1, -0.07, 0.9, 1.3, 92, 156, Significance("Wilcoxon", 1.0, 1e-6))
         >>> print(warning_of(check, "published"))
         Do not trust the QA score of published: over 250 cases it fell from 1.10 to -0.07, while the codes got worse \
 (mean code 0.90 to 1.30, gross failures 92 to 156): the results fooled the discriminator.

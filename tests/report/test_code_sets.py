@@ -25,7 +25,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def code_set(codes: dict[str, int], without: dict[str, str] | None = None, scores: dict[str, float] | None = None):
-    return CodeSet("set", "set.csv", codes, without or {}, (), (), scores or {})
+    return CodeSet("set", "set.csv", codes, without or {}, (), (), (), scores or {})
 
 
 def test_several_raters_become_their_majority_and_of_several_codes_the_worse_one(tmp_path: Path):

@@ -65,5 +65,6 @@ def test_only_cases_with_both_scores_count():
     check = check_scores(table)
     assert check is not None
     assert (check.cases, check.code_before, check.code_after) == (1, 0, 2)
+    assert (check.without_before, check.without_after) == (["c0"], ["c2"])
     assert check_scores(table.assign(score_after=np.nan)) is None
     assert warning_of(None, "x") == ""

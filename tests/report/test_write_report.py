@@ -202,6 +202,47 @@ def test_a_score_that_fell_while_codes_got_worse_is_said_first(rated: RatedCohor
     assert "Do not trust" not in Page(tmp_path / "out" / "report.html").text
 
 
+def scores_of(folder: Path, name: str, scores: dict[str, float]) -> Path:
+    return write_rows(folder / f"{name}.csv", [{"case_id": case, "score": score} for case, score in scores.items()])
+
+
+def test_cases_without_a_score_are_named_and_each_method_has_the_mean_before_of_its_own_cases(
+    rated: RatedCohort, tmp_path: Path
+):
+    before = scores_of(tmp_path, "before", {"a": 2.0, "b": 1.0, "c": 1.0, "d": 1.0})
+    whole = scores_of(tmp_path, "whole", dict.fromkeys("abcde", 1.5))
+    some = scores_of(tmp_path, "some", {"b": 0.5, "c": 1.5, "e": 0.0})
+    data = write_report(
+        tmp_path / "out",
+        SetFiles("Baseline", rated.codes_before, scores=before),
+        [SetFiles("x", rated.codes_after, scores=whole), SetFiles("y", rated.codes_after, scores=some)],
+    )
+    assert data["has_same_cases"]
+    assert [(one["name"], one["mean_score"]) for one in data["sets"]] == [
+        ("Baseline (cases of x)", 1.25), ("x", 1.5), ("Baseline (cases of y)", 1.0), ("y", 1.0),
+    ]  # fmt: skip
+    text, page = report_text(data), Page(tmp_path / "out" / "report.html").text
+    assert "x: no score before, so not in the mean scores: 1 case (e)" in text
+    assert "y: no score after, so not in the mean scores: 2 cases (a, d)" in text
+    assert "No score after: 2 cases a, d" in page
+    assert "The sets after have scores of different cases" in page
+
+
+def test_ratings_that_do_not_tell_their_segmentation_are_said_not_to_be_checked(rated: RatedCohort, tmp_path: Path):
+    lines = rated.codes_after.read_text().splitlines()
+    lines[1:3] = [line.rpartition(",")[0] + "," for line in lines[1:3]]
+    rated.codes_after.write_text("\n".join([*lines, "gone,1,", "later,,"]) + "\n")
+    data = write_report(tmp_path / "out", *sets(rated))
+    assert data["before"]["not_checked"] == []
+    (method,) = data["methods"]
+    assert method["not_checked"] == ["a", "b"]
+    assert method["compared"] == 5
+    assert "codes_after.csv: rated without segmentation_sha256, so that nothing tells if it is" in report_text(data)
+    assert "if it is of the file that is there (their codes count): 2 cases a, b" in Page(
+        tmp_path / "out" / "report.html"
+    ).text  # fmt: skip
+
+
 def test_several_methods_stand_side_by_side_and_seeds_are_summarised(rated: RatedCohort, tmp_path: Path):
     before = SetFiles("Baseline", rated.codes_before, rated.before)
     afters = [
