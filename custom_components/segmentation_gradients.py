@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_components.inferers import AutocastInferer
+from custom_components.montage_jitter import MOST, jittered, jittered_alpha
 from custom_components.options import check_number
 from custom_components.transforms.montage import ALPHA, DISCRIMINATOR_SIZE, montage
 
@@ -46,7 +47,8 @@ class QAScoreGradient:
         target: code that the score is pushed to.
         floor: a case with a score up to this gives no gradient; None: every case does.
         straight_through: show the most probable class in the montage, as people see it, instead of the probabilities.
-        jitter: random change of the montage before each scoring: 1 as much as in the discriminator's training, 0 none.
+        jitter: random change of the montage before each scoring, see `custom_components.montage_jitter`: 0 none, 1 as
+            much as in the discriminator's training, 4 at most.
         uncertainty: only voxels whose most probable class is less probable than 1 - this get a gradient; 0: all do.
         inferer: runs the discriminators; default `AutocastInferer()`.
 
@@ -76,7 +78,7 @@ class QAScoreGradient:
         check_number(target, "target")
         if floor is not None:
             check_number(floor, "floor")
-        check_number(jitter, "jitter", 0)
+        check_number(jitter, "jitter", 0, MOST)
         check_number(uncertainty, "uncertainty", 0, 1)
         self.discriminators = [network.eval().requires_grad_(False) for network in discriminators]
         self.size = (int(size[0]), int(size[1]))
@@ -108,7 +110,7 @@ class QAScoreGradient:
         return SegmentationGradient(loss, gradient, score)
 
     def _score(self, network: nn.Module, image: Tensor, probabilities: Tensor) -> Tensor:
-        alpha = ALPHA + self.jitter * float(torch.empty(()).uniform_(-0.1, 0.1)) if self.jitter else ALPHA
+        alpha = jittered_alpha(self.jitter) if self.jitter else ALPHA
         picture = montage(image, probabilities, size=self.size, alpha=alpha, straight_through=self.straight_through)
         if self.jitter:
             picture = jittered(picture, self.jitter)
@@ -144,19 +146,6 @@ class AnchorGradient:
         found = logits.detach().log_softmax(1)
         loss = F.kl_div(found, wanted, log_target=True, reduction="sum") / found[:, 0].numel()
         return SegmentationGradient(loss, found.exp_().sub_(wanted.exp_()).div_(found[:, 0].numel()))
-
-
-def jittered(picture: Tensor, strength: float) -> Tensor:
-    """Change montages (B, 3, rows, columns) at random: shift (black comes in), brightness, noise.
-
-    At a strength of 1 as `custom_components.preprocessing.qa_augmentation` does by default: 4 pixels, 10 %, 0.03.
-    """
-    rows, columns = (int(shift) for shift in torch.empty(2).uniform_(-4.99 * strength, 4.99 * strength).trunc())
-    height, width = picture.shape[2:]
-    shifted = F.pad(picture, (columns, -columns, rows, -rows))[..., :height, :width]
-    brightness = 1 + float(torch.empty(()).uniform_(-0.1, 0.1)) * strength
-    noise = torch.randn_like(picture) * (float(torch.empty(()).uniform_(0, 0.03)) * strength)
-    return (shifted * brightness + noise).clamp(0, 1)
 
 
 @torch.no_grad()

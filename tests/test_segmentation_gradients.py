@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_components.inferers import AutocastInferer
-from custom_components.segmentation_gradients import AnchorGradient, QAScoreGradient, jittered
+from custom_components.segmentation_gradients import AnchorGradient, QAScoreGradient
 from custom_components.transforms.montage import montage
 
 SIZE = (24, 24)
@@ -89,22 +89,6 @@ def test_jitter_changes_the_gradient_and_follows_the_seed():
     assert not torch.equal(gradients[0], gradients[2])
 
 
-def test_jitter_moves_a_marked_pixel_by_at_most_four_and_lets_black_in():
-    places = set()
-    for seed in range(40):
-        torch.manual_seed(seed)
-        picture = torch.zeros(1, 3, 15, 15)
-        picture[..., 7, 7] = 1.0
-        moved = jittered(picture, 1.0)
-        assert moved.shape == picture.shape
-        assert float(moved.min()) >= 0
-        assert float(moved.max()) <= 1
-        row, column = divmod(int(moved[0, 0].argmax()), 15)
-        places.add((row - 7, column - 7))
-    assert max(abs(shift) for place in places for shift in place) == 4
-    assert {row > 0 for row, _ in places} == {column > 0 for _, column in places} == {True, False}
-
-
 def test_discriminator_gets_no_gradient_and_is_in_eval_mode():
     network, (image, logits) = discriminator().train(), case()
     QAScoreGradient([network], size=SIZE)(image, logits)
@@ -139,8 +123,8 @@ def test_anchor_teacher_is_in_eval_mode_at_each_call_and_gets_no_gradient():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"jitter": -0.1}, "jitter is -0.1, expected a number of at least 0"),
-        ({"jitter": float("inf")}, "jitter is inf, expected a number of at least 0"),
+        ({"jitter": -0.1}, "jitter is -0.1, expected a number from 0 to 4"),
+        ({"jitter": float("inf")}, "jitter is inf, expected a number from 0 to 4"),
         ({"floor": float("nan")}, "floor is nan, expected a finite number"),
         ({"target": float("inf")}, "target is inf, expected a finite number"),
         ({"target": "0"}, "target is '0', expected a finite number"),

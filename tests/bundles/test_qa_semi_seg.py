@@ -291,7 +291,7 @@ def test_a_missing_start_is_one_line_that_names_the_command(cohort: Path, start:
         ("train#handlers#2", "qa_interval", 1.5, "1.5, expected a whole number of at least 1"),
         ("train#handlers#2", "max_nonfinite", "many", "'many', expected a whole number of at least 0"),
         ("train#handlers#3", "max_norm", "null", "'null', expected a number of at least 0"),
-        ("unlabeled#gradient", "jitter", "abc", "'abc', expected a number of at least 0"),
+        ("unlabeled#gradient", "jitter", "abc", "'abc', expected a number from 0 to 4"),
         ("unlabeled#gradient", "uncertainty", 2, "2, expected a number from 0 to 1"),
         ("unlabeled#gradient", "qa_floor", "low", "'low', expected a finite number"),
         ("unlabeled#gradient", "montage_size", [64], r"\[64\], expected 2 numbers"),
