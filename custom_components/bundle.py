@@ -123,7 +123,8 @@ def anchor_teacher(which: str, network: torch.nn.Module, averaged: AveragedWeigh
     if which == "start":
         return copy.deepcopy(unwrapped(network))
     if which != "average":
-        raise ValueError(f"anchor_teacher is {which!r}, expected start or average")
+        shown = repr(which) if isinstance(which, str) else type(which).__name__
+        raise ValueError(f"anchor_teacher is {shown}, expected start or average")
     if averaged is None:
         raise ValueError("anchor_teacher is 'average' and ema_momentum is 0, expected an ema_momentum above 0")
     return averaged.ema_model

@@ -139,6 +139,7 @@ def test_anchor_teacher_is_the_start_or_the_running_average():
     [
         ("average", "anchor_teacher is 'average' and ema_momentum is 0, expected an ema_momentum above 0"),
         ("baseline", "anchor_teacher is 'baseline', expected start or average"),
+        ("$@network", "anchor_teacher is UNet, expected start or average"),
     ],
 )
 def test_an_anchor_teacher_that_is_not_there_is_one_line(value: str, message: str):
