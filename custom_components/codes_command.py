@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from custom_components.data.code_problems import Problem
+    from custom_components.data.code_problems import Codes, Problem
 
 
-def summary(codes: str, *, segmentations: str | None = None, columns: str = "", values: str = "") -> str:
+def summary(codes: str, *, segmentations: str = "", montages: str = "", columns: str = "", values: str = "") -> str:
     """Count the codes: of all, of each rater, of each model; problems are listed line by line on standard error.
 
     The exit code is 1 if a row was rejected.
@@ -20,19 +20,17 @@ def summary(codes: str, *, segmentations: str | None = None, columns: str = "", 
     Args:
         codes: CSV or text of codes, several with commas between them.
         segmentations: folder of segmentations; a rating of one that is not there, or has changed since, is rejected.
+        montages: folder of <case>.png; a rating of a case that is not there is rejected.
         columns: names of the file's columns by ours, such as case_id=Scan,code=Grade.
         values: codes by what the file has for them, such as good=0,fair=1,bad=2,later=unrated.
     """
     from custom_components.case_ids import CASE_ID
     from custom_components.data.case_files import volume_files
-    from custom_components.data.codes import load_codes
     from custom_components.report.code_tables import count_codes, text_of
 
-    table, problems = load_codes(
-        _listed(codes), columns=_pairs("columns", columns), values=_values(values), segmentations=segmentations
-    )
+    table, problems = _loaded(_listed(codes), segmentations, montages, columns, values)
     text = text_of(count_codes(table))
-    if segmentations is not None:
+    if segmentations:
         without = sorted(volume_files(segmentations).keys() - set(table[CASE_ID]))
         names = f": {', '.join(without[:5])}{', ...' if len(without) > 5 else ''}" if without else ""
         text += f"\n{len(without)} segmentations without a row{names}"
@@ -42,9 +40,11 @@ def summary(codes: str, *, segmentations: str | None = None, columns: str = "", 
 def agreement(
     codes: str,
     *,
+    segmentations: str = "",
+    montages: str = "",
     columns: str = "",
     values: str = "",
-    disagreements: str | None = None,
+    disagreements: str = "",
     show: int = 20,
     seed: int = 0,
 ) -> str:
@@ -52,6 +52,8 @@ def agreement(
 
     Args:
         codes: files of codes with commas between them; one that names no rater is of a rater with the file's name.
+        segmentations: folder of segmentations; a rating of one that is not there, or has changed since, is rejected.
+        montages: folder of <case>.png; a rating of a case that is not there is rejected.
         columns: names of the files' columns by ours, such as case_id=Scan,code=Grade.
         values: codes by what the files have for them, such as good=0,fair=1,bad=2.
         disagreements: CSV to write the whole list of disagreements to, the worst first.
@@ -59,11 +61,11 @@ def agreement(
         seed: of the bootstrap.
     """
     from custom_components.data import agreement as measures
-    from custom_components.data.codes import load_codes
     from custom_components.files import complete_file
     from custom_components.report.code_tables import agreement_text, disagreement_text
 
-    table, problems = load_codes(_listed(codes), columns=_pairs("columns", columns), values=_values(values))
+    _refuse_to_replace("disagreements", disagreements, _listed(codes))
+    table, problems = _loaded(_listed(codes), segmentations, montages, columns, values)
     ratings = measures.ratings_by_rater(table)
     if len(ratings.columns) < 2:
         found = ", ".join(repr(rater) for rater in ratings.columns) or "none"
@@ -79,7 +81,15 @@ def agreement(
     return _finish(text, problems)
 
 
-def merge(output: str, *codes: str, consensus: str = "none", columns: str = "", values: str = "") -> str:
+def merge(
+    output: str,
+    *codes: str,
+    consensus: str = "none",
+    segmentations: str = "",
+    montages: str = "",
+    columns: str = "",
+    values: str = "",
+) -> str:
     """Merge files of codes into one; what is wrong with rows goes to OUTPUT with the suffix .problems.csv.
 
     The exit code is 1 if a row was rejected.
@@ -89,28 +99,30 @@ def merge(output: str, *codes: str, consensus: str = "none", columns: str = "", 
         codes: files of codes; of several, one that names no rater is of a rater with the file's name.
         consensus: none keeps all ratings; majority gives each segmentation the most frequent code, of several the worse
             one; mean gives it a soft code.
+        segmentations: folder of segmentations; a rating of one that is not there, or has changed since, is rejected.
+        montages: folder of <case>.png; a rating of a case that is not there is rejected.
         columns: names of the files' columns by ours, such as case_id=Scan,code=Grade.
         values: codes by what the files have for them, such as good=0,fair=1,bad=2.
     """
     from custom_components.case_ids import CASE_ID
     from custom_components.data import consensus as consensuses
     from custom_components.data.code_problems import write_problems
-    from custom_components.data.codes import load_codes, write_codes, write_text_codes
+    from custom_components.data.codes import write_codes, write_text_codes
 
     files = [path for one in codes for path in _listed(one)]
-    if Path(output).resolve() in [Path(path).resolve() for path in files]:
-        raise ValueError(f"output is {output}, which is read too, expected another file")
-    table, problems = load_codes(files, columns=_pairs("columns", columns), values=_values(values))
-    if consensus != "none":
-        if consensus not in ("majority", "mean"):
-            raise ValueError(f"consensus is {consensus!r}, expected majority, mean or none")
-        table = consensuses.consensus(table, consensus)  # type: ignore[arg-type]
-    write = write_text_codes if Path(output).suffix == ".txt" else write_codes
-    write(table, output)
     report = Path(output).with_suffix(".problems.csv")
+    for path in (output, report):
+        _refuse_to_replace("output", path, files)
+    if consensus not in ("none", "majority", "mean"):
+        raise ValueError(f"consensus is {consensus!r}, expected majority, mean or none")
+    table, problems = _loaded(files, segmentations, montages, columns, values)
     report.unlink(missing_ok=True)
     if problems:
         write_problems(problems, report)
+    if consensus != "none":
+        table = consensuses.consensus(table, consensus)  # type: ignore[arg-type]
+    write = write_text_codes if Path(output).suffix == ".txt" else write_codes
+    write(table, output)
     unrated = int(table["code"].isna().sum())
     text = f"{len(table)} rows, {unrated} of them unrated, of {table[CASE_ID].nunique()} cases; see {output}"
     return _finish(f"{text} and {report}" if problems else text, problems)
@@ -125,6 +137,8 @@ def split(
     montages: str = "",
     truth: str = "",
     label_set: str = "",
+    columns: str = "",
+    values: str = "",
     consensus: str = "majority",
     validation: float = 0.1,
     test: float = 0.1,
@@ -144,15 +158,18 @@ def split(
         montages: folders of <case>.png instead, one for each file of codes.
         truth: folders of true labels.
         label_set: numbering of the segmentations: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
+        columns: names of the files' columns by ours, such as case_id=Scan,code=Grade.
+        values: codes by what the files have for them, such as good=0,fair=1,bad=2,later=unrated.
         consensus: the code of several raters: majority, or mean for a soft code.
         validation: share of the cases.
         test: share of the cases.
         seed: of the split.
     """
     from custom_components.data.qa_datalist import write_qa_datalist
-    from custom_components.data.qa_sources import QASource
+    from custom_components.data.qa_sources import QASource, joined_entries
 
     files = _listed(codes)
+    _refuse_to_replace("output", output, files)
     lists = {
         "images": _one_each("images", images, files, shared=True),
         "segmentations": _one_each("segmentations", segmentations, files),
@@ -160,22 +177,19 @@ def split(
         "truth": _one_each("truth", truth, files, shared=True),
         "label_set": _one_each("label_set", label_set, files, shared=True),
     }
+    reading = {"columns": _pairs("columns", columns), "values": _values(values)}
     sources = [
-        QASource(file, **{name: values[number] for name, values in lists.items()}) for number, file in enumerate(files)
+        QASource(file, **{name: entries[number] for name, entries in lists.items()}, **reading)  # type: ignore[arg-type]
+        for number, file in enumerate(files)
     ]
-    done = write_qa_datalist(
-        output,
-        sources,
-        validation=validation,
-        test=test,
-        seed=seed,
-        how=consensus,  # type: ignore[arg-type]
-    )
+    found = joined_entries(sources, how=consensus)  # type: ignore[arg-type]
+    _tell(found.problems)
+    counts_of = write_qa_datalist(output, found, validation=validation, test=test, seed=seed)
     lines = [
         f"{section}: {sum(counts.values())} ({', '.join(f'code {code}: {n}' for code, n in counts.items())})"
-        for section, counts in done.codes.items()
+        for section, counts in counts_of.items()
     ]
-    return _finish("\n".join([*lines, f"unrated: {done.unrated}, in no section", f"see {output}"]), done.problems)
+    return _finish("\n".join([*lines, f"unrated: {found.unrated}, in no section", f"see {output}"]), found.problems)
 
 
 CODES_COMMANDS: dict[str, Callable[..., Any]] = {
@@ -186,10 +200,34 @@ CODES_COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _finish(text: str, problems: Sequence[Problem]) -> str:
-    """Give the text to print; the problems go to standard error, and end the program if one is a rejected row."""
+def _loaded(files: Sequence[str], segmentations: str, montages: str, columns: str, values: str) -> Codes:
+    """Load codes as the arguments of a command say, and tell their problems at once: what follows may fail."""
+    from custom_components.data.case_files import montage_files
+    from custom_components.data.codes import load_codes
+
+    codes = load_codes(
+        files,
+        columns=_pairs("columns", columns),
+        values=_values(values),
+        known=montage_files(montages) if montages else None,
+        segmentations=segmentations or None,
+    )
+    _tell(codes.problems)
+    return codes
+
+
+def _tell(problems: Sequence[Problem]) -> None:
     for problem in problems:
         print(problem, file=sys.stderr)
+
+
+def _refuse_to_replace(name: str, output: str | Path, files: Sequence[str]) -> None:
+    if output and Path(output).resolve() in [Path(path).resolve() for path in files]:
+        raise ValueError(f"{name} is {output}, which is read too, expected another file")
+
+
+def _finish(text: str, problems: Sequence[Problem]) -> str:
+    """Give the text to print; end the program with it if a problem is a rejected row."""
     if rejected := sum(problem.action == "rejected" for problem in problems):
         print(text)
         raise SystemExit(f"error: {rejected} {'row' if rejected == 1 else 'rows'} rejected")

@@ -159,6 +159,11 @@ def test_a_process_ends_with_one_line_and_an_exit_code(cohort_folders: tuple[Pat
 HEADER = "case_id,code,rater,seconds,rated_at,reason,segmentation_sha256,model"
 
 
+def touched(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
 @pytest.fixture
 def ratings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current directory with the codes of two raters for the cases a to f."""
@@ -265,8 +270,65 @@ def test_codes_merge_writes_down_what_it_leaves_out(call, ratings: Path):
         (("all.csv", "anna.csv", "--consensus", "best"), "consensus is 'best', expected majority, mean or none"),
         (("all.csv",), "no file of codes is given, expected at least one"),
         (("out.csv", "absent.csv"), "absent.csv: No such file or directory"),
+        (("out.csv", "anna.csv", "./anna.csv"), "anna.csv: is given twice, expected each file of codes once"),
     ):
         assert call("codes", "merge", *words) == (2, "", f"error: {message}\n")
+
+
+def test_codes_commands_do_not_replace_what_they_read(call, ratings: Path):
+    before = (ratings / "anna.csv").read_bytes()
+    (ratings / "all.problems.csv").write_bytes(before)
+    for words, name in (
+        (("split", "anna.csv", "--codes", "anna.csv", "--montages", "png"), "output is anna.csv"),
+        (("agreement", "anna.csv,ben.txt", "--disagreements", "./anna.csv"), "disagreements is ./anna.csv"),
+        (("merge", "all.csv", "all.problems.csv"), "output is all.problems.csv"),
+    ):
+        message = f"error: {name}, which is read too, expected another file\n"
+        assert call("codes", *words) == (2, "", message)
+    assert (ratings / "anna.csv").read_bytes() == before == (ratings / "all.problems.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        (("merge", "out.txt", "anna.csv", "more.csv"), "out.txt: case 'b' has several ratings"),
+        (("agreement", "more.csv"), "raters are 'cleo', expected two or more"),
+        (("split", "out.json", "--codes", "more.csv", "--montages", "png"), "training would be empty"),
+    ],
+)
+def test_rejected_rows_are_told_where_the_command_fails_after_them(call, ratings: Path, words: tuple, end: str):
+    (ratings / "more.csv").write_text("case_id,code,rater\na,7,cleo\nb,1,cleo\n")
+    touched(ratings / "png" / "x.png")
+    code, out, err = call("codes", *words)
+    assert (code, out) == (2, "")
+    *problems, last = err.splitlines()
+    assert problems[0] == "more.csv, line 2: case_id 'a': code is '7', expected 0, 1, 2 or empty: rejected"
+    assert last.startswith("error: ")
+    assert end in last
+
+
+def test_codes_of_cases_without_a_montage_or_segmentation_are_rejected_by_all_commands(call, ratings: Path):
+    for case_id in "abcde":
+        touched(ratings / "png" / f"{case_id}.png")
+        write(ratings / "seg" / f"{case_id}.nii.gz")
+    for words in (("summary", "anna.csv"), ("agreement", "anna.csv,ben.txt"), ("merge", "all.csv", "anna.csv")):
+        for option, folder in (("--montages", "png"), ("--segmentations", "seg")):
+            code, _, err = call("codes", *words, option, folder)
+            assert err.count("case_id is 'f', expected a case") == len(words[-1].split(",")), (words, option)
+            assert str(code).startswith("error: ")
+
+
+def test_codes_split_reads_columns_and_values_of_others(call, ratings: Path):
+    for number in range(6):
+        touched(ratings / "png" / f"{number}.png")
+    rows = "".join(f"{number},{('good', 'bad')[number % 2]}\n" for number in range(6))
+    (ratings / "grades.csv").write_text(f"Scan,Grade\n{rows}")
+    code, out, err = call(
+        "codes", "split", "qa.json", "--codes", "grades.csv", "--montages", "png", "--validation", 0.34, "--test", 0.34,
+        "--columns", "case_id=Scan,code=Grade", "--values", "good=0,bad=2",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert out.startswith("training: 2 (code 0: 1, code 1: 0, code 2: 1)\n")
 
 
 def test_codes_split_writes_the_datalist(call, ratings: Path):

@@ -24,7 +24,7 @@ PLACE = ("file", "line")
 
 Format = Literal["csv", "text"]
 _DELIMITERS = (",", ";", "\t")
-_LEGACY_LINE = re.compile(rf"^.*\S[ \t]+({'|'.join(map(str, (*CODES, *filter(None, UNRATED))))})\s*$", re.M | re.I)
+_LEGACY_LINE = re.compile(rf"^.*[^\s,;][ \t]+({'|'.join(map(str, (*CODES, *filter(None, UNRATED))))})\s*$", re.M | re.I)
 _LEGACY_HEADERS = {("name", "code"), (CASE_ID, "code")}
 
 
@@ -159,9 +159,10 @@ def _legacy_rows(file: str, text: str) -> Codes:
         name, *code = content.rsplit(maxsplit=1)
         is_header = is_first and tuple(content.lower().split()) in _LEGACY_HEADERS
         is_first = False
-        if not code:
-            row = {CASE_ID: name}
-            problems.append(Problem(file, line, name, "line", name, "a name and a code", "rejected", row=row))
+        if not code or name.endswith((",", ";")):
+            row = {CASE_ID: name.rstrip(",; ")}
+            found, expected = content.strip(), "a name, white space and a code"
+            problems.append(Problem(file, line, row[CASE_ID], "line", found, expected, "rejected", row=row))
         elif not is_header:
             rows.append((line, {CASE_ID: _case_id_of_name(name.strip()), "code": code[0]}))
     return Codes(_table(file, rows, REQUIRED), problems)

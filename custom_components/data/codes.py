@@ -7,6 +7,7 @@ segmentation_sha256, model` and any others that a file had, one row a rating, wi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -87,7 +88,8 @@ def load_codes(
     """Import files of codes and merge them: what is left has one rating of each rater for each segmentation.
 
     Args:
-        paths: a file or several. Of several, a file that names no rater is of a rater with the name of the file.
+        paths: a file or several. Of several, a file that names no rater is of a rater with the name of the file, with
+            as many folders before it as tell the files apart.
         columns: see `read_codes`.
         values: see `read_codes`.
         soft: see `read_codes`.
@@ -96,17 +98,17 @@ def load_codes(
             the sha256 of another file, are rejected.
 
     Raises:
-        ValueError: as `read_codes`; or no files are given, or no segmentations are in the folder.
+        ValueError: as `read_codes`; or no files are given, one is given twice, or no segmentations are in the folder.
     """
     files = [paths] if isinstance(paths, str | Path) else list(paths)
     if not files:
         raise ValueError("no file of codes is given, expected at least one")
     tables: list[pd.DataFrame] = []
     problems: list[Problem] = []
-    for path in files:
+    for path, rater in zip(files, _names_apart(files), strict=True):
         table, found = read_codes(path, columns=columns, values=values, soft=soft)
         if len(files) > 1 and not (table["rater"] != "").any():
-            table["rater"] = Path(path).stem
+            table["rater"] = rater
         tables.append(table)
         problems += found
     checked = check_cases(_concatenated(tables), known=known, segmentations=segmentations)
@@ -114,6 +116,17 @@ def load_codes(
     problems += checked.problems + merged.problems
     order = {str(path): number for number, path in enumerate(files)}
     return Codes(merged.table, sorted(problems, key=lambda problem: (order[problem.file], problem.line)))
+
+
+def _names_apart(files: Sequence[str | Path]) -> list[str]:
+    paths = [Path(os.path.abspath(path)).with_suffix("") for path in files]
+    longest = max(len(path.parts) for path in paths)
+    for count in range(1, longest + 1):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    twice = next(path for path, name in zip(files, names, strict=True) if names.count(name) > 1)
+    raise ValueError(f"{twice}: is given twice, expected each file of codes once")
 
 
 def write_codes(table: pd.DataFrame, path: str | Path) -> None:
@@ -131,14 +144,14 @@ def write_text_codes(table: pd.DataFrame, path: str | Path) -> None:
     """Write the two-column text `name code`; unrated cases have the word `unrated`.
 
     Raises:
-        ValueError: a case has several rows, a code between the codes, or a name that a reader would take for a comment.
+        ValueError: a case has several rows, a code between the codes, or a name that would be read as a comment or as
+            cells of a CSV.
         OSError: the folder is not writable or the disk full.
     """
     for case_id, code in zip(table[CASE_ID], table["code"], strict=True):
-        if case_id.startswith("#"):
-            raise ValueError(
-                f"{path}: case_id is {case_id!r}, expected no name with a leading #: it is a comment there"
-            )
+        if case_id.startswith("#") or case_id.endswith((",", ";")):
+            expected = "no leading # and no comma or semicolon at the end"
+            raise ValueError(f"{path}: case_id is {case_id!r}, expected {expected}")
         if not pd.isna(code) and code not in CODES:
             raise ValueError(f"{path}: code of case {case_id!r} is {code}, expected 0, 1, 2 or unrated")
     if len(several := table[CASE_ID][table[CASE_ID].duplicated()]):

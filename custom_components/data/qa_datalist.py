@@ -7,18 +7,16 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from custom_components.anatomy import label_map
 from custom_components.case_ids import CASE_ID, check_case_id
 from custom_components.data.case_split import SECTIONS, section_shares, split_cases
-from custom_components.data.code_problems import Problem
 from custom_components.data.code_values import CODES, nearest_code
-from custom_components.data.consensus import How
 from custom_components.data.datalist import datalist_entries
-from custom_components.data.qa_sources import Entry, QASource, source_entries
+from custom_components.data.qa_sources import Entry, SourceEntries
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
 from custom_components.user_errors import exit_on_user_error
@@ -27,23 +25,9 @@ PATHS = ("image", "segmentation", "montage", "truth")
 """Keys of an entry that hold a path."""
 
 
-class QADatalist(NamedTuple):
-    """What was written: the number of entries of each code by section, of unrated segmentations; what was wrong."""
-
-    codes: dict[str, dict[str, int]]
-    unrated: int
-    problems: list[Problem]
-
-
 def write_qa_datalist(
-    output: str | Path,
-    sources: Sequence[QASource],
-    *,
-    validation: float = 0.1,
-    test: float = 0.1,
-    seed: int = 0,
-    how: How = "majority",
-) -> QADatalist:
+    output: str | Path, found: SourceEntries, *, validation: float = 0.1, test: float = 0.1, seed: int = 0
+) -> dict[str, dict[str, int]]:
     """Write the datalist of the discriminator.
 
     The file has the lists `training`, `validation` and `test`, sorted by case, and `split` with the seed, the shares of
@@ -53,44 +37,31 @@ def write_qa_datalist(
 
     Args:
         output: JSON to write.
-        sources: several may have the same cases; a case is in one section with all its segmentations.
+        found: the rated segmentations; a case is in one section with all of its.
         validation: share of the cases, see `split_cases`.
         test: share of the cases.
         seed: of the split.
-        how: the code of several raters: `majority`, or `mean` as a soft target, see `consensus`.
+
+    Returns:
+        The number of entries of each code by section.
 
     Raises:
-        ValueError: codes or a folder cannot be read, two sources rate the same file, or there are too few cases.
+        ValueError: a share is out of range, or there are too few cases.
         OSError: the file cannot be written.
     """
     output = Path(output)
     fractions = section_shares(validation=validation, test=test)
-    rated: dict[tuple[str, str], Entry] = {}
-    problems: list[Problem] = []
-    unrated = 0
-    for source in sources:
-        found = source_entries(source, how=how)
-        unrated += found.unrated
-        problems += found.problems
-        for entry in found.entries:
-            path = entry.get("montage") or entry["segmentation"]
-            key = (entry[CASE_ID], os.path.realpath(path))
-            if key in rated:
-                raise ValueError(
-                    f"{source.codes}: {path} is in another file of codes too, expected one: merge the codes first"
-                )
-            rated[key] = entry
     section_of = split_cases(
-        pd.DataFrame(rated.values(), columns=[CASE_ID, "code"]), validation=validation, test=test, seed=seed
+        pd.DataFrame(found.entries, columns=[CASE_ID, "code"]), validation=validation, test=test, seed=seed
     )
     lists: dict[str, list[Entry]] = {section: [] for section in SECTIONS}
-    for _, entry in sorted(rated.items()):
+    for entry in found.entries:
         lists[section_of[entry[CASE_ID]]].append({key: _relative(value, output) for key, value in entry.items()})
     codes = {section: _count(entries) for section, entries in lists.items()}
-    split = {"seed": seed, "fractions": fractions, "codes": codes, "unrated": unrated}
+    split = {"seed": seed, "fractions": fractions, "codes": codes, "unrated": found.unrated}
     with complete_file(output) as partial:
         partial.write_text(json.dumps({**lists, "split": split}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return QADatalist(codes, unrated, problems)
+    return codes
 
 
 def read_qa_datalist(path: str | Path, section: str = "training", *, set_aside: bool = False) -> list[Entry]:

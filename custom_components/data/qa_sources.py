@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ class QASource:
         montages: folder of `<case>.png`, in place of images and segmentations.
         truth: folder of true labels in our numbering, named like segmentations.
         label_set: numbering of the segmentations, see `custom_components.anatomy.label_map`.
+        columns: names of the file's columns by ours, see `custom_components.data.codes.read_codes`.
+        values: codes by what the file has for them, see the same.
 
     Raises:
         ValueError: neither or both of montages, and images with segmentations, are given; or the label set is unknown.
@@ -44,6 +47,8 @@ class QASource:
     montages: str | Path | None = None
     truth: str | Path | None = None
     label_set: str | None = None
+    columns: Mapping[str, str] | None = None
+    values: Mapping[Any, int | None] | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("images", "segmentations", "montages") if getattr(self, name) is not None]
@@ -55,7 +60,7 @@ class QASource:
 
 
 class SourceEntries(NamedTuple):
-    """What a source gives: rated entries, sorted by case; the number of unrated segmentations; what is wrong."""
+    """What sources give: rated entries, sorted by case; the number of unrated segmentations; what is wrong."""
 
     entries: list[Entry]
     unrated: int
@@ -75,7 +80,13 @@ def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
     Raises:
         ValueError: the codes or a folder cannot be read.
     """
-    table, problems = load_codes(source.codes, soft=how == "mean", segmentations=source.segmentations)
+    table, problems = load_codes(
+        source.codes,
+        columns=source.columns,
+        values=source.values,
+        soft=how == "mean",
+        segmentations=source.segmentations,
+    )
     table = consensus(table, how)
     is_rated = table["code"].notna()
     table, unrated = table[is_rated], int((~is_rated).sum())
@@ -103,6 +114,29 @@ def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
             entry["label_set"] = source.label_set
         entries.append(entry)
     return SourceEntries(entries, unrated, problems)
+
+
+def joined_entries(sources: Sequence[QASource], *, how: How = "majority") -> SourceEntries:
+    """Join the entries of sources, which may have the same cases, sorted by case and path.
+
+    Raises:
+        ValueError: as `source_entries`; or two sources rate the same file.
+    """
+    rated: dict[tuple[str, str], Entry] = {}
+    unrated, problems = 0, []
+    for source in sources:
+        found = source_entries(source, how=how)
+        unrated += found.unrated
+        problems += found.problems
+        for entry in found.entries:
+            path = entry.get("montage") or entry["segmentation"]
+            key = (entry[CASE_ID], os.path.realpath(path))
+            if key in rated:
+                raise ValueError(
+                    f"{source.codes}: {path} is in another file of codes too, expected one: merge the codes first"
+                )
+            rated[key] = entry
+    return SourceEntries([entry for _, entry in sorted(rated.items())], unrated, problems)
 
 
 def _files(source: QASource) -> dict[str, Mapping[str, list[Path] | str]]:

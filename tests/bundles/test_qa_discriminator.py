@@ -22,7 +22,7 @@ from custom_components.anatomy import label_map
 from custom_components.data.montage_png import read_montage_png
 from custom_components.data.phantom import write_cohort
 from custom_components.data.qa_datalist import write_qa_datalist
-from custom_components.data.qa_sources import QASource
+from custom_components.data.qa_sources import QASource, joined_entries
 from custom_components.data.simulated_codes import rate_cohort
 from custom_components.report.montages import write_montages
 from custom_components.transforms.corruption_modes import MODES
@@ -60,7 +60,7 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         codes=folder / "codes.csv", images=folder / "imagesTs", segmentations=folder / "segmentations",
         truth=folder / "truth",
     )  # fmt: skip
-    write_qa_datalist(folder / "qa_dataset.json", [source], validation=0.25, test=0.25)
+    write_qa_datalist(folder / "qa_dataset.json", joined_entries([source]), validation=0.25, test=0.25)
     return folder
 
 
@@ -332,7 +332,7 @@ def test_user_errors_are_one_line(rated: Path, trained: Path, tmp_path: Path):
 def test_a_lab_trains_from_the_montages_that_it_has(rated: Path, tmp_path: Path):
     write_montages(rated / "imagesTs", rated / "segmentations", tmp_path / "png", workers=0, **GRID)
     source = QASource(codes=rated / "codes.csv", montages=tmp_path / "png")
-    write_qa_datalist(tmp_path / "qa_dataset.json", [source], validation=0.25, test=0.25)
+    write_qa_datalist(tmp_path / "qa_dataset.json", joined_entries([source]), validation=0.25, test=0.25)
     done = train(tmp_path, tmp_path, max_epochs=1)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "models" / "model.json").is_file()

@@ -70,7 +70,7 @@ def test_two_column_text_is_read(tmp_path: Path):
     table, problems = read_codes(path)
     assert codes_of(table) == {"liver scan 3": 2, "a": 0, "b": None, "c.1": 1, "d": None}
     assert lines(problems) == [
-        f"{path}, line 9: case_id 'lone': line is 'lone', expected a name and a code: rejected",
+        f"{path}, line 9: case_id 'lone': line is 'lone', expected a name, white space and a code: rejected",
         f"{path}, line 10: case_id 'e': code is '3', expected 0, 1, 2 or empty: rejected",
     ]
 
@@ -289,6 +289,30 @@ def test_of_several_files_one_without_raters_is_of_a_rater_with_its_name(tmp_pat
     assert load_codes(files[0]).table["rater"].tolist() == ["", ""]
 
 
+def test_files_of_one_name_in_several_folders_are_of_several_raters(tmp_path: Path):
+    files = [tmp_path / rater / "week1" / "codes.txt" for rater in ("anna", "ben")]
+    for number, path in enumerate(files):
+        path.parent.mkdir(parents=True)
+        written(path, f"a {number}\nb 1\n")
+    table, problems = load_codes(files)
+    assert problems == []
+    assert sorted(set(table["rater"])) == ["anna/week1/codes", "ben/week1/codes"]
+    assert len(table) == 4
+    with pytest.raises(ValueError, match=r"codes.txt: is given twice, expected each file of codes once"):
+        load_codes([files[0], files[0].parent / ".." / "week1" / "codes.txt"])
+
+
+@pytest.mark.parametrize("text", ["a, 1\nb, 2\n", "Scan; Grade\na; 1\nb; 2\n"])
+def test_a_csv_without_our_header_is_not_taken_for_text(tmp_path: Path, text: str):
+    path = written(tmp_path / "codes.csv", text)
+    with pytest.raises(ValueError, match="expected the columns 'case_id' and 'code', or lines of a name and a code"):
+        read_codes(path)
+    table, problems = read_codes(written(tmp_path / "codes.txt", f"c 0\n{text}"))
+    assert codes_of(table) == {"c": 0}
+    assert len(problems) == len(text.splitlines())
+    assert "expected a name, white space and a code: rejected" in str(problems[-1])
+
+
 def test_further_columns_go_through_a_merge(tmp_path: Path):
     files = [
         written(tmp_path / "a.csv", "case_id,code,Ward\na,0,B\n"),
@@ -312,7 +336,7 @@ def test_text_codes_are_one_a_case(tmp_path: Path):
     assert (tmp_path / "out.txt").read_text() == "liver scan 0\nb unrated\n"
     with pytest.raises(ValueError, match="case 'b' has several ratings, expected one: make a consensus first"):
         write_text_codes(table.iloc[[0, 1, 1]], tmp_path / "out.txt")
-    with pytest.raises(ValueError, match="case_id is '#b', expected no name with a leading #"):
+    with pytest.raises(ValueError, match="case_id is '#b', expected no leading # and no comma or semicolon"):
         write_text_codes(table.replace("b", "#b"), tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_text() == "liver scan 0\nb unrated\n"
 
@@ -340,7 +364,11 @@ def test_reading_what_was_written_gives_the_same_table(tmp_path: Path, rows: lis
 
 
 @in_one_folder
-@given(codes=st.dictionaries(CASE_IDS.filter(lambda name: "." not in name), CODE_CELLS, min_size=1))
+@given(
+    codes=st.dictionaries(
+        CASE_IDS.filter(lambda name: "." not in name and name[-1] not in ",;"), CODE_CELLS, min_size=1
+    )
+)
 def test_unrated_never_becomes_a_code(tmp_path: Path, codes: dict[str, int | None]):
     table = pd.DataFrame({"case_id": list(codes), "code": pd.array(list(codes.values()), dtype="Int64")})
     write_text_codes(table, tmp_path / "codes.txt")

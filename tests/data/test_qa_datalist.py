@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from custom_components.data.case_split import SECTIONS
+from custom_components.data.consensus import How
 from custom_components.data.qa_datalist import qa_cases, read_qa_datalist, write_qa_datalist
-from custom_components.data.qa_sources import QASource
+from custom_components.data.qa_sources import QASource, SourceEntries, joined_entries
 
 
 def touched(path: Path) -> Path:
@@ -43,6 +44,12 @@ def source(folder: Path, codes: Sequence[float | None], *, model: str = "", trut
     )
 
 
+def write(output: Path, *sources: QASource, how: How = "majority", seed: int = 0) -> SourceEntries:
+    found = joined_entries(sources, how=how)
+    write_qa_datalist(output, found, seed=seed)
+    return found
+
+
 def entries(path: Path) -> list[dict]:
     content = json.loads(path.read_text())
     return [entry for section in SECTIONS for entry in content[section]]
@@ -50,7 +57,7 @@ def entries(path: Path) -> list[dict]:
 
 def test_entries_have_relative_paths_and_the_split_is_written_down(tmp_path: Path):
     output = tmp_path / "out" / "qa.json"
-    done = write_qa_datalist(output, [source(tmp_path, [0] * 10 + [2] * 10 + [None], model="m", truth=True)], seed=3)
+    done = write(output, source(tmp_path, [0] * 10 + [2] * 10 + [None], model="m", truth=True), seed=3)
     assert done.problems == []
     assert done.unrated == 1
     content = json.loads(output.read_text())
@@ -64,7 +71,8 @@ def test_entries_have_relative_paths_and_the_split_is_written_down(tmp_path: Pat
         },
         "unrated": 1,
     }
-    assert done.codes == content["split"]["codes"]
+    found = joined_entries([source(tmp_path, [0] * 10 + [2] * 10 + [None], model="m", truth=True)])
+    assert write_qa_datalist(output, found, seed=3) == content["split"]["codes"]
     for section in SECTIONS:
         ids = [entry["case_id"] for entry in content[section]]
         assert ids == sorted(ids)
@@ -83,7 +91,7 @@ def test_entries_have_relative_paths_and_the_split_is_written_down(tmp_path: Pat
 
 
 def test_what_was_written_is_read_with_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write_qa_datalist(tmp_path / "qa.json", [source(tmp_path, [0, 0, 0])])
+    write(tmp_path / "qa.json", source(tmp_path, [0, 0, 0]))
     monkeypatch.chdir(tmp_path)
     for section in SECTIONS:
         (entry,) = qa_cases("qa.json", section)
@@ -98,7 +106,7 @@ def test_what_was_written_is_read_with_absolute_paths(tmp_path: Path, monkeypatc
 
 def test_segmentations_of_several_models_keep_a_case_in_one_section(tmp_path: Path):
     sources = [source(tmp_path, [0, 1, 2] * 8, model="m"), source(tmp_path, [2, 1, 0] * 8, model="n")]
-    write_qa_datalist(tmp_path / "qa.json", sources)
+    write(tmp_path / "qa.json", *sources)
     content = json.loads((tmp_path / "qa.json").read_text())
     cases = [{entry["case_id"] for entry in content[section]} for section in SECTIONS]
     assert sum(map(len, cases)) == 24 == len(set.union(*cases))
@@ -110,7 +118,7 @@ def test_montages_take_the_place_of_volumes(tmp_path: Path):
     for number in range(4):
         touched(tmp_path / "png" / f"c{number}.png")
     (tmp_path / "codes.txt").write_text("c0.png 0\nc1.png 0\nc2.png 0\nc3.png unrated\nc4.png 2\n")
-    done = write_qa_datalist(tmp_path / "qa.json", [QASource(tmp_path / "codes.txt", montages=tmp_path / "png")])
+    done = write(tmp_path / "qa.json", QASource(tmp_path / "codes.txt", montages=tmp_path / "png"))
     assert {entry["montage"] for entry in entries(tmp_path / "qa.json")} == {
         f"png/c{number}.png" for number in range(3)
     }
@@ -127,7 +135,7 @@ def test_ratings_without_their_files_are_problems_and_the_others_are_listed(tmp_
     (tmp_path / "seg" / "c03.nrrd").unlink()
     touched(tmp_path / "seg" / "c05.nii.gz")
     (tmp_path / "truth" / "c06.nii.gz").unlink()
-    done = write_qa_datalist(tmp_path / "qa.json", [one])
+    done = write(tmp_path / "qa.json", one)
     listed = {entry["case_id"]: entry for entry in entries(tmp_path / "qa.json")}
     assert set(listed) == {"c02", "c04", "c06", "c07"}
     assert "truth" not in listed["c06"]
@@ -150,7 +158,7 @@ def test_a_rating_of_a_segmentation_that_changed_is_a_problem(tmp_path: Path):
     one = source(tmp_path, [0] * 4)
     digest = hashlib.sha256(b"another").hexdigest()
     Path(one.codes).write_text(f"case_id,code,segmentation_sha256\nc00,0,{digest}\nc01,0,\nc02,0,\nc03,0,\n")
-    done = write_qa_datalist(tmp_path / "qa.json", [one])
+    done = write(tmp_path / "qa.json", one)
     assert [(problem.case_id, problem.field) for problem in done.problems] == [("c00", "segmentation_sha256")]
     assert len(entries(tmp_path / "qa.json")) == 3
 
@@ -159,11 +167,11 @@ def test_several_raters_become_one_code(tmp_path: Path):
     one = source(tmp_path, [0] * 4)
     rows = [f"c{number:02},{code},{rater}" for number in range(4) for rater, code in (("x", 0), ("y", 1))]
     Path(one.codes).write_text("\n".join(["case_id,code,rater", *rows]) + "\n")
-    write_qa_datalist(tmp_path / "qa.json", [one])
+    write(tmp_path / "qa.json", one)
     assert [entry["code"] for entry in entries(tmp_path / "qa.json")] == [1] * 4
-    done = write_qa_datalist(tmp_path / "qa.json", [one], how="mean")
+    write(tmp_path / "qa.json", one, how="mean")
     assert [entry["code"] for entry in entries(tmp_path / "qa.json")] == [0.5] * 4
-    assert done.codes["training"] == {"0": 0, "1": 2, "2": 0}
+    assert json.loads((tmp_path / "qa.json").read_text())["split"]["codes"]["training"] == {"0": 0, "1": 2, "2": 0}
     assert read_qa_datalist(tmp_path / "qa.json", "test")[0]["code"] == 0.5
 
 
@@ -171,7 +179,7 @@ def test_codes_of_two_models_in_one_file_are_problems(tmp_path: Path):
     one = source(tmp_path, [0] * 5)
     rows = ["c00,0,m", "c00,2,n", *(f"c{number:02},0,m" for number in range(1, 5))]
     Path(one.codes).write_text("\n".join(["case_id,code,model", *rows]) + "\n")
-    done = write_qa_datalist(tmp_path / "qa.json", [one])
+    done = write(tmp_path / "qa.json", one)
     assert [(problem.line, problem.found) for problem in done.problems] == [(2, "one of 2"), (3, "one of 2")]
     assert {entry["case_id"] for entry in entries(tmp_path / "qa.json")} == {"c01", "c02", "c03", "c04"}
 
@@ -181,7 +189,7 @@ def test_two_files_of_codes_of_the_same_segmentations_are_refused(tmp_path: Path
     with pytest.raises(
         ValueError, match="c00_seg.nii.gz is in another file of codes too, expected one: merge the codes"
     ):
-        write_qa_datalist(tmp_path / "qa.json", [one, one])
+        write(tmp_path / "qa.json", one, one)
     assert not (tmp_path / "qa.json").exists()
 
 
@@ -201,7 +209,7 @@ def test_missing_folders_are_refused_in_one_line(tmp_path: Path):
         ("truth", "absent is not there, expected a folder"),
     ):
         with pytest.raises(ValueError, match=message):
-            write_qa_datalist(tmp_path / "qa.json", [QASource(**{**vars(one), name: tmp_path / "absent"})])
+            write(tmp_path / "qa.json", QASource(**{**vars(one), name: tmp_path / "absent"}))
 
 
 @pytest.fixture
@@ -267,9 +275,7 @@ def test_no_case_is_on_two_sides_and_every_rating_is_listed(
 ):
     folder = tmp_path_factory.mktemp("qa")
     first = [1, 1, 1, *first]
-    write_qa_datalist(
-        folder / "qa.json", [source(folder, first, model="m"), source(folder, second, model="n")], seed=seed
-    )
+    write(folder / "qa.json", source(folder, first, model="m"), source(folder, second, model="n"), seed=seed)
     found = [(section, entry) for section in SECTIONS for entry in read_qa_datalist(folder / "qa.json", section)]
     section_of: dict[str, set[str]] = {}
     for section, entry in found:
