@@ -111,6 +111,7 @@ def montage(
     label_set: str = "abdomen12",
     pixdim: tuple[float, ...] = (2.0, 2.0, 6.0),
     roi_size: tuple[int, ...] = (168, 168, 64),
+    hu_window: tuple[float, float] = (-175.0, 275.0),
     workers: int | None = None,
     overwrite: bool = False,
 ) -> str:
@@ -125,6 +126,7 @@ def montage(
         label_set: numbering of the segmentations: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
         pixdim: voxel size in mm; 5.25,5.25,12 for phantoms of the small grid.
         roi_size: voxels of a slice, and number of slices; 64,64,32 for phantoms of the small grid.
+        hu_window: HU that are black and white.
         workers: processes; default one for each processor.
         overwrite: do finished cases again.
     """
@@ -141,6 +143,7 @@ def montage(
         label_set=label_set,
         pixdim=pixdim,
         roi_size=roi_size,
+        hu_window=hu_window,
         workers=workers,
         overwrite=flag(overwrite, "overwrite"),
     )

@@ -72,6 +72,9 @@ LABEL_SETS: Mapping[str, Mapping[int, int]] = {
 }  # fmt: skip
 """For each label set by name: the source's number of an organ and our channel."""
 
+LARGEST_LABEL: Mapping[str, int] = {"abdomen12": 12, "btcv": 13, "amos": 15, "flare22": 13, "totalsegmentator": 117}
+"""For each label set by name: the largest number that its source gives to a structure, ours or another."""
+
 LabelSet = str | Iterable[str]
 """A name in `LABEL_SETS`, or the names of the organs that a source annotated (numbered as ours)."""
 

@@ -13,7 +13,7 @@ from monai.engines import SupervisedEvaluator
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.code_values import CODES
-from custom_components.data.set_aside import ERROR, LOAD_SECONDS, SKIPPED, one_line_reason
+from custom_components.data.set_aside import ERROR, LOAD_SECONDS, SKIPPED, is_dead_worker, one_line_reason
 
 OK, SET_ASIDE = "ok", "set_aside"
 
@@ -57,7 +57,7 @@ class CaseEvaluator(SupervisedEvaluator):
         try:
             super().run(global_epoch)
         except RuntimeError as error:
-            if not _is_dead_worker(error):
+            if not is_dead_worker(error):
                 raise
             last = f", the last of them {self.state.case.case_id}" if self._cases_done else ""
             raise SystemExit(
@@ -81,7 +81,7 @@ class CaseEvaluator(SupervisedEvaluator):
             output = super()._iteration(engine, batchdata)
             reason = ""
         except Exception as error:
-            if _is_dead_worker(error):  # torch raises it wherever the program is: the case is not to blame
+            if is_dead_worker(error):  # torch raises it wherever the program is: the case is not to blame
                 raise
             reason = one_line_reason(error)
         seconds = time.perf_counter() - start
@@ -135,12 +135,3 @@ def _as_list(value: Any) -> list:
     if isinstance(value, torch.Tensor):
         return value.reshape(-1).tolist()
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _is_dead_worker(error: BaseException | None) -> bool:
-    """Whether an exception, or what it comes from, is torch's about a worker of a `DataLoader` that is gone."""
-    while error is not None:
-        if "DataLoader worker (pid" in str(error) and isinstance(error, RuntimeError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

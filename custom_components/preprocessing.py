@@ -7,6 +7,7 @@ discriminator's montages come from the same steps, see `qa_preprocessing` and `q
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from monai.transforms import (
 from custom_components.case_ids import CASE_ID
 from custom_components.data.readers import VolumeReader
 from custom_components.data.writers import AtomicNibabelWriter, case_output_name
+from custom_components.grid_settings import checked_hu_window, checked_pixdim, checked_roi_size
 from custom_components.transforms.check_volume import CheckVolumed
 from custom_components.transforms.corrupt_segmentation import RandCorruptSegmentationd
 from custom_components.transforms.cut_field_of_view import RandCutFieldOfViewd
@@ -53,7 +55,10 @@ from custom_components.user_errors import exit_on_user_error
 IMAGE, LABEL, PRED = "image", "label", "pred"
 SEGMENTATION, TRUTH, MONTAGE, CODE = "segmentation", "truth", "montage", "code"
 
+logger = logging.getLogger(__name__)
 
+
+@exit_on_user_error
 def ct_preprocessing(
     *,
     pixdim: Sequence[float] = (2.0, 2.0, 6.0),
@@ -79,6 +84,7 @@ def ct_preprocessing(
         `{"label": (1, X, Y, Z) uint8, "annotated": (13,) bool}`.
 
     Raises:
+        SystemExit: a number is out of range; one line, and exit code 1.
         ValueError: (when called) the file holds no usable 3D volume, or the label lies on another grid than its image,
             in whatever order of storage.
     """
@@ -101,6 +107,7 @@ def _grid_steps(
         hu_window: as of `ct_preprocessing`.
         optional: whether an item may lack any of the keys.
     """
+    pixdim, roi_size, hu_window = checked_pixdim(pixdim), checked_roi_size(roi_size), checked_hu_window(hu_window)
     keys = [IMAGE, *labels]
     skip: dict[str, Any] = {"allow_missing_keys": optional}
     return [
@@ -250,6 +257,7 @@ def segmentation_postprocessing(
     return Compose(steps)
 
 
+@exit_on_user_error
 def qa_preprocessing(
     *,
     pixdim: Sequence[float] = (2.0, 2.0, 6.0),
@@ -274,6 +282,7 @@ def qa_preprocessing(
         `{"montage": path}` to `{"montage": (3, rows, columns) float32}`.
 
     Raises:
+        SystemExit: as `ct_preprocessing`.
         ValueError: (when called) as `ct_preprocessing`; or the picture cannot be read.
     """
     grid = _grid_steps([SEGMENTATION, TRUTH], pixdim, roi_size, hu_window, optional=True)
@@ -326,6 +335,10 @@ def qa_corruption(
     chosen = list(volumes.values())[:: max(1, len(volumes) // max(1, count))][:count]
     lent = [preprocessing(dict(case))[SEGMENTATION].as_tensor().numpy() for case in chosen]
     if len(lent) < 2:
+        if count:
+            logger.warning(
+                "%d training cases have a segmentation, expected 2 for the failure other_case: left out", len(lent)
+            )
         modes = {name: weight for name, weight in modes.items() if name != "other_case"}
     return RandCorruptSegmentationd(prob=prob, modes=modes, donors=lent)
 

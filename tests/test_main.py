@@ -433,7 +433,7 @@ def test_montage_says_in_one_line_what_is_wrong(call, cohort: Path, tmp_path: Pa
         ((tmp_path / "absent", labels, tmp_path / "out"), f"images is {tmp_path}/absent, found nothing"),
         ((images, tmp_path / "absent", tmp_path / "out"), f"{tmp_path}/absent is not there, expected a folder"),
         ((images, labels, tmp_path / "out", "--label_set", "mine"), "label_set is 'mine', expected one of"),
-        ((images, labels, tmp_path / "out", "--pixdim", 5), "pixdim is 5, expected 3 numbers"),
+        ((images, labels, tmp_path / "out", "--pixdim", 5), "pixdim is 5, expected 3 positive numbers (mm)"),
         ((images, labels, tmp_path / "file" / "out"), f"{tmp_path}/file"),
     ):
         code, out, err = call("montage", *words)

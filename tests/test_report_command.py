@@ -121,7 +121,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, rated: RatedCohort, tmp_pat
         ((before, after, out, "--images", rated.images), f"images is {rated.images}, expected the segmentations"),
         ((before, after, out, "--curve", other), f"{other}: columns are case_id, code, expected epoch"),
         ((before, after, out, "--scores_before", other), "scores are given of some of the sets, expected those"),
-        ((before, after, out, "--pixdim", 5), "pixdim is 5, expected 3 numbers"),
+        ((before, after, out, "--pixdim", 5), "pixdim is 5, expected 3 positive numbers (mm)"),
         (("--counts_before", "1,2,3"), "counts_after is '', expected three whole numbers such as 714,707,606"),
         (("--counts_before", "1,2", "--counts_after", "1,2,3"), "counts before are [1, 2], expected 3 whole numbers"),
         ((before, after, "--counts_before", "1,2,3"), "counts are given and the codes"),

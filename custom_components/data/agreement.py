@@ -11,21 +11,11 @@ from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.bootstrap import UNDEFINED, Estimate, percentile_interval
 from custom_components.data.code_checks import segmentation_keys
 from custom_components.data.code_values import CODES
 
 SEGMENTATION = "segmentation"
-
-
-class Estimate(NamedTuple):
-    """A measure with its 95 % interval; nan where it is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-
-UNDEFINED = Estimate(np.nan, np.nan, np.nan)
 
 
 class PairAgreement(NamedTuple):
@@ -171,12 +161,7 @@ def _interval(
     """
     kinds, numbers = np.unique(sums, axis=0, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(len(sums), numbers / len(sums), size=resamples)
-    values = statistic(draws @ kinds)
-    defined = values[~np.isnan(values)]
-    if len(defined) < 0.95 * resamples:
-        return np.nan, np.nan
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return float(low), float(high)
+    return percentile_interval(statistic(draws @ kinds))
 
 
 def _cohen_of_sums(sums: np.ndarray, weights: str | None) -> np.ndarray:

@@ -42,9 +42,9 @@ class CaseTable:
         rows = csv.DictReader(io.StringIO(complete + end))
         return {row[CASE_ID]: {name: row.get(name) or "" for name in self.columns} for row in rows if row.get(CASE_ID)}
 
-    def start(self) -> None:
-        """Take over the rows of an earlier run, and write the file anew."""
-        self.rows = self.read()
+    def start(self, keep: Callable[[Row], bool] = lambda _: True) -> None:
+        """Take over the rows of an earlier run that are to be kept, and write the file anew."""
+        self.rows = {case_id: row for case_id, row in self.read().items() if keep(row)}
         self._write(sorted(self.rows.values(), key=lambda row: row[CASE_ID]))
 
     def add(self, row: Row) -> None:

@@ -21,6 +21,8 @@ AREA = "montage_area"
 COMPRESSION = 1
 """Of zlib, 0 to 9. More makes the noise of a CT hardly smaller and takes many times as long."""
 
+_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
 STRIP_HEIGHT = 28
 LEGEND_ROW_HEIGHT = 22
 FONT_SIZE = 13
@@ -79,13 +81,15 @@ def read_montage_png(path: str | Path) -> Tensor:
     """
     try:
         with Image.open(path) as picture:
+            if picture.mode not in _EIGHT_BIT_MODES:
+                raise ValueError(f"its pixels are of mode {picture.mode}, expected 8 bits a channel")
             area = _area(picture)
             pixels = np.asarray(picture.convert("RGB").crop(area))
     except UnidentifiedImageError:
         raise ValueError(f"{path}: no picture of a known format, expected PNG or JPEG") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"{path}: truncated or damaged: {reason}") from error
+        raise ValueError(f"{path}: cannot be read: {reason}") from error
     return torch.from_numpy(pixels.copy()).movedim(-1, 0).float() / 255
 
 
@@ -95,7 +99,8 @@ def _area(picture: Image.Image) -> tuple[int, int, int, int]:
     if text is None:
         return 0, 0, picture.width, picture.height
     left, top, width, height = (int(number) for number in json.loads(text))
-    if left < 0 or top < 0 or left + width > picture.width or top + height > picture.height:
+    inside = left >= 0 and top >= 0 and left + width <= picture.width and top + height <= picture.height
+    if not inside or width < 1 or height < 1:
         raise ValueError(f"{AREA} is {text}, expected a box inside {picture.width} x {picture.height} pixels")
     return left, top, left + width, top + height
 

@@ -105,3 +105,12 @@ def _names(item: dict[str, Any]) -> list[tuple[str, str]]:
             name = str(item.get(SOURCE) or Path(path).name) if key == "image" else f"{key} {Path(path).name}"
             names.append((path, name))
     return sorted(names, key=lambda pair: -len(pair[0]))
+
+
+def is_dead_worker(error: BaseException | None) -> bool:
+    """Say whether an exception, or what it comes from, is torch's about a worker of a `DataLoader` that was killed."""
+    while error is not None:
+        if "DataLoader worker (pid" in str(error) and isinstance(error, RuntimeError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

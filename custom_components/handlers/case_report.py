@@ -26,10 +26,19 @@ class CaseReport(ABC):
         table: where the rows go.
         done: what a finished case is called in the log, such as `segmented`.
         key: order of the rows at the end.
+        keep: which rows of an earlier run stay.
     """
 
-    def __init__(self, table: CaseTable, *, done: str, key: Callable[[Row], Any] = lambda row: row[CASE_ID]) -> None:
+    def __init__(
+        self,
+        table: CaseTable,
+        *,
+        done: str,
+        key: Callable[[Row], Any] = lambda row: row[CASE_ID],
+        keep: Callable[[Row], bool] = lambda _: True,
+    ) -> None:
         self._table = table
+        self._keep = keep
         self._done = done
         self._key = key
         self._counts: Counter[str] = Counter()
@@ -57,7 +66,7 @@ class CaseReport(ABC):
 
     def _start(self) -> None:
         self._counts.clear()
-        self._table.start()
+        self._table.start(self._keep)
 
     @abstractmethod
     def _append(self, engine: Engine) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from ignite.engine import Engine
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.case_files import sha256_of
 from custom_components.data.case_table import CaseTable, Row
 from custom_components.data.code_values import nearest_code
 from custom_components.data.conformal import ScoreInterval
@@ -23,7 +23,7 @@ from custom_components.engines import OK, SET_ASIDE, CaseResult
 from custom_components.handlers.case_report import CaseReport
 
 TABLE = "qa_scores.csv"
-COLUMNS = [CASE_ID, "score", "code", "low", "high", "montage", "status", "reason", "seconds", MADE_FROM]
+COLUMNS = [CASE_ID, "score", "code", "low", "high", "montage", "status", "reason", "seconds", "weights", MADE_FROM]
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +37,16 @@ class QAScores(CaseReport):
     """Write a row for every case of a `CaseEvaluator` to `<output_dir>/qa_scores.csv`.
 
     Columns: `case_id`; `score`; `code`, the nearest; `low` and `high`, the interval of the code (empty without one);
-    `montage`, the path of the PNG from the table's folder; `status` (`ok` or `set_aside`); `reason`; `seconds`; and
-    `made_from`, which tells a later run whether the row still holds. A row is appended as soon as its case is done. At
-    the end the worst score comes first, and what was set aside last. Cases of earlier runs keep their rows.
+    `montage`, the path of the PNG from the table's folder, or its name where it lies elsewhere; `status` (`ok` or
+    `set_aside`); `reason`; `seconds`; `weights`, the beginning of their SHA-256; and `made_from`, which tells a later
+    run whether the row still holds. A row is appended as soon as its case is done. At the end the worst score comes
+    first, and what was set aside last. Other cases of earlier runs keep their rows, unless other weights scored them:
+    what two discriminators say has no common order.
 
     Args:
         output_dir: where the table goes.
         cases: the run's cases, see `custom_components.data.qa_inference.montage_cases`.
+        weights: file of the discriminator.
         interval: see `custom_components.data.conformal.read_interval`.
         png_dir: where the montages are written to.
         pred_key: key of the score in the engine's output.
@@ -62,15 +65,24 @@ class QAScores(CaseReport):
         output_dir: str | Path,
         cases: Sequence[Mapping[str, Any]],
         *,
+        weights: str | Path,
         interval: ScoreInterval | None = None,
         png_dir: str | Path | None = None,
         pred_key: str = "pred",
     ) -> None:
         self.interval = interval
         self.pred_key = pred_key
-        super().__init__(score_table(output_dir), done="scored", key=_worst_first)
+        self.weights = Path(weights)
+        super().__init__(score_table(output_dir), done="scored", key=_worst_first, keep=self._is_of_these_weights)
         self._png_dir = png_dir
         self._cases = {str(case[CASE_ID]): case for case in cases}
+
+    def _start(self) -> None:
+        self._digest = sha256_of(self.weights)[:16]
+        super()._start()
+
+    def _is_of_these_weights(self, row: Row) -> bool:
+        return row["weights"] == self._digest
 
     def _append(self, engine: Engine) -> None:
         result: CaseResult = engine.state.case  # type: ignore[attr-defined]
@@ -84,6 +96,7 @@ class QAScores(CaseReport):
             "reason": result.reason,
             "seconds": f"{result.seconds:.3f}",
             "montage": "",
+            "weights": self._digest,
             MADE_FROM: str(case.get(FINGERPRINT, "")),
         }
         if result.status == OK:
@@ -105,7 +118,8 @@ class QAScores(CaseReport):
             path = montage_png_path(self._png_dir, case[CASE_ID])
         if path is None or not Path(path).is_file():
             return ""
-        return Path(os.path.relpath(path, self.path.parent)).as_posix()
+        path, folder = Path(path).resolve(), self.path.parent.resolve()
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def score_row(score: float, interval: ScoreInterval | None) -> Row:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from custom_components.anatomy import LabelSet, label_map
 from custom_components.data.case_files import image_files, volume_files
+from custom_components.grid_settings import checked_pixdim, checked_roi_size
 from custom_components.options import check_number
 from custom_components.report.code_sets import CodeSet, Matched, match, read_code_set
 from custom_components.report.comparison import Comparison, compare_codes
 from custom_components.report.dice_comparison import OrganChange, SetDice, compare_dice, measure_dice
 from custom_components.report.montage_pairs import PairRun, choose_pairs, draw_pairs, folder_name, remove_pairs
-from custom_components.report.montages import checked_numbers
 from custom_components.report.score_check import ScoreCheck, check_scores
 
 PAIRS = "pairs"
@@ -140,8 +140,8 @@ def _check(before: SetFiles, afters: Sequence[SetFiles], volumes: Volumes) -> No
             raise ValueError(f"{what} is {folder}, expected the segmentations before and after with it")
     if len({bool(one.scores) for one in (before, *afters)}) > 1:
         raise ValueError("scores are given of some of the sets, expected those before and after, or none")
-    checked_numbers("pixdim", volumes.pixdim, 3)
-    checked_numbers("roi_size", volumes.roi_size, 3)
+    checked_pixdim(volumes.pixdim)
+    checked_roi_size(volumes.roi_size)
     if isinstance(volumes.improvements, bool) or not isinstance(volumes.improvements, int) or volumes.improvements < 0:
         raise ValueError(f"pairs is {volumes.improvements!r}, expected a whole number of 0 or more")
     if volumes.workers is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +20,9 @@ from custom_components.data.case_table import CaseTable
 from custom_components.data.fingerprint import FINGERPRINT
 from custom_components.data.montage_png import montage_png_path
 from custom_components.data.qa_inference import MADE_FROM, find_montage_cases, skip_finished
-from custom_components.data.set_aside import ERROR, LOAD_SECONDS, SKIPPED, SetAsideDataset
+from custom_components.data.set_aside import ERROR, LOAD_SECONDS, SKIPPED, SetAsideDataset, is_dead_worker
 from custom_components.engines import OK, SET_ASIDE
+from custom_components.grid_settings import checked_hu_window, checked_pixdim, checked_roi_size
 from custom_components.preprocessing import qa_preprocessing
 from custom_components.transforms.montaged import SaveMontaged
 
@@ -72,11 +73,7 @@ def write_montages(
     """
     output_dir = Path(output_dir)
     table = CaseTable(output_dir / TABLE, COLUMNS)
-    settings = [
-        checked_numbers("pixdim", pixdim, 3),
-        checked_numbers("roi_size", roi_size, 3),
-        checked_numbers("hu_window", hu_window, 2),
-    ]
+    settings = [checked_pixdim(pixdim), checked_roi_size(roi_size), checked_hu_window(hu_window)]
     cases = find_montage_cases(images, segmentations, label_set=label_set, made_with=settings)
     if not overwrite:
         cases = skip_finished(cases, table.read(), output_dir)
@@ -91,40 +88,40 @@ def write_montages(
     loader = DataLoader(SetAsideDataset(cases, transform), batch_size=None, num_workers=min(workers, len(cases)))
     counts: Counter[str] = Counter()
     table.start()
-    with logging_redirect_tqdm():
-        for case, item in zip(cases, tqdm(loader, desc="montages", unit="case"), strict=True):
-            status = SKIPPED if SKIPPED in item else SET_ASIDE if ERROR in item else OK
-            counts[status] += 1
-            if status == SKIPPED:
-                continue
-            if status == SET_ASIDE:
-                logger.warning("%s: set aside: %s", case[CASE_ID], item[ERROR])
-                # an earlier run may have drawn another segmentation
-                montage_png_path(output_dir, case[CASE_ID]).unlink(missing_ok=True)
-            table.add(
-                {
-                    CASE_ID: case[CASE_ID],
-                    "montage": montage_png_path("", case[CASE_ID]).name if status == OK else "",
-                    "status": status,
-                    "reason": item.get(ERROR, ""),
-                    "seconds": f"{float(item.get(LOAD_SECONDS, 0)):.3f}",
-                    MADE_FROM: case.get(FINGERPRINT, ""),
-                }
-            )
-    table.finish()
+    try:
+        with logging_redirect_tqdm():
+            for case, item in zip(cases, tqdm(loader, desc="montages", unit="case"), strict=True):
+                counts[_note(table, case, item)] += 1
+    except RuntimeError as error:
+        if not is_dead_worker(error):
+            raise
+        raise SystemExit(
+            f"error: a process that draws montages was killed, probably for lack of memory; {sum(counts.values())} of "
+            f"{len(cases)} cases were done before, and what is written of them is kept: run again with --workers 1 or "
+            "with more memory"
+        ) from None
+    finally:
+        table.finish()
     return MontageRun(counts, table.path)
 
 
-def checked_numbers(name: str, values: Any, count: int) -> list[float]:
-    """Check a setting that is some numbers; whole ones become floats, so that both spellings are one setting.
-
-    Raises:
-        ValueError: it has another form; one line that names it.
-    """
-    if (
-        not isinstance(values, list | tuple)
-        or len(values) != count
-        or not all(isinstance(n, int | float) for n in values)
-    ):
-        raise ValueError(f"{name} is {values!r}, expected {count} numbers")
-    return [float(number) for number in values]
+def _note(table: CaseTable, case: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+    """Write down what became of a case; return its status."""
+    status = SKIPPED if SKIPPED in item else SET_ASIDE if ERROR in item else OK
+    if status == SKIPPED:
+        return status
+    png = montage_png_path(table.path.parent, case[CASE_ID])
+    if status == SET_ASIDE:
+        logger.warning("%s: set aside: %s", case[CASE_ID], item[ERROR])
+        png.unlink(missing_ok=True)  # an earlier run may have drawn another segmentation
+    table.add(
+        {
+            CASE_ID: case[CASE_ID],
+            "montage": png.name if status == OK else "",
+            "status": status,
+            "reason": item.get(ERROR, ""),
+            "seconds": f"{float(item.get(LOAD_SECONDS, 0)):.3f}",
+            MADE_FROM: case.get(FINGERPRINT, ""),
+        }
+    )
+    return status

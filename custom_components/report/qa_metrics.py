@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, cohen_kappa_score, confusion_matrix, roc_auc_score
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.bootstrap import Estimate, percentile_interval
 from custom_components.data.code_values import CODES, nearest_code
 
 Array = NDArray[np.float64]
@@ -33,14 +34,6 @@ class Rated(NamedTuple):
 
 
 Metric = Callable[[Rated], float]
-
-
-class Estimate(NamedTuple):
-    """A measure with its bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def _share(of: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
@@ -128,7 +121,8 @@ def rated_of(table: pd.DataFrame) -> Rated:
 def evaluate(table: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> dict[str, Estimate]:
     """Measure scores against codes, with 95 % percentile bootstrap intervals.
 
-    Cases are resampled, not rows: several segmentations of one case are not independent.
+    Cases are resampled, not rows: several segmentations of one case are not independent. A measure that is not defined
+    in more than 5 % of the resamples, such as the recall of a code that few cases have, has no interval.
 
     Args:
         table: a row a rated segmentation: `case_id, code, score`, and `low, high`.
@@ -156,7 +150,7 @@ def evaluate(table: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> di
             for name, (_text, metric) in METRICS.items():
                 samples[name].append(metric(sample))
         return {
-            name: Estimate(metric(rated), *(float(np.nanpercentile(samples[name], q)) for q in (2.5, 97.5)))
+            name: Estimate(metric(rated), *percentile_interval(samples[name]))
             for name, (_text, metric) in METRICS.items()
         }
 

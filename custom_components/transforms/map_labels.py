@@ -9,7 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from custom_components.anatomy import NUM_CLASSES, LabelSet, annotated_channels, label_map
+from custom_components.anatomy import LARGEST_LABEL, NUM_CLASSES, LabelSet, annotated_channels, label_map
 from custom_components.case_ids import case_name
 
 
@@ -28,7 +28,7 @@ class MapLabelSetd(MapTransform):
 
     Raises:
         ValueError: (when called) the label set is unknown, or the label holds negative numbers, fractions,
-            NaN, or in our own numbering a number above 12. One line that names the case.
+            NaN, or a number above the largest of its label set. One line that names the case.
 
     Example:
         >>> item = MapLabelSetd()({"label": torch.tensor([0, 1, 12, 13]), "label_set": "flare22"})
@@ -75,11 +75,10 @@ def map_label(label: torch.Tensor, label_set: LabelSet = "abdomen12") -> torch.T
     if not voxels.is_floating_point():
         voxels = voxels.long()
     low, high = (value.item() for value in voxels.aminmax())
-    own_numbers = label_set == "abdomen12" or not isinstance(label_set, str)
-    if not 0 <= low <= high or (own_numbers and high >= NUM_CLASSES):
-        expected = f"0 to {NUM_CLASSES - 1}" if own_numbers else "0 or more"
+    largest = LARGEST_LABEL[label_set] if isinstance(label_set, str) else NUM_CLASSES - 1
+    if not 0 <= low <= high <= largest:
         found = f"{high:g}" if low >= 0 else f"{low:g}"
-        raise ValueError(f"label holds {found}, expected {expected} (label_set {label_set!r})")
+        raise ValueError(f"label holds {found}, expected 0 to {largest} (label_set {label_set!r})")
     # One entry above the known numbers stands for all others.
     table = torch.zeros(max(channels) + 2, dtype=torch.uint8, device=voxels.device)
     table[list(channels)] = torch.tensor(list(channels.values()), dtype=torch.uint8, device=voxels.device)

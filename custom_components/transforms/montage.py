@@ -45,6 +45,8 @@ def montage_grid(slices: int, columns: int | None = None) -> Grid:
         >>> montage_grid(64), montage_grid(32), montage_grid(7, columns=4)
         (Grid(rows=8, columns=8), Grid(rows=6, columns=6), Grid(rows=2, columns=4))
     """
+    if slices < 1:
+        raise ValueError(f"slices is {slices}, expected 1 or more")
     if columns is not None and columns < 1:
         raise ValueError(f"columns is {columns}, expected 1 or more")
     columns = columns or math.isqrt(slices - 1) + 1
@@ -87,7 +89,8 @@ def montage(
         (B, 3, rows, columns) in [0, 1], of the image's data type; float16 and bfloat16 are computed in float32.
 
     Raises:
-        ValueError: shapes do not fit each other or the colours, or labels are beyond the colours.
+        ValueError: shapes do not fit each other or the colours, labels are beyond the colours, the image is of whole
+            numbers, or a setting is out of range.
 
     Example:
         >>> ct, labels = torch.rand(1, 1, 6, 5, 4), torch.randint(0, 13, (1, 1, 6, 5, 4))
@@ -95,21 +98,25 @@ def montage(
         torch.Size([1, 3, 10, 12])
     """
     image, segmentation = _without_meta(image), _without_meta(segmentation)
+    size = None if size is None else (int(size[0]), int(size[1]))
     traced = torch.jit.is_tracing()
+    segmentation = _countable(segmentation)
     if not traced:
         _check(image, segmentation, len(colours))
+        _check_settings(size, alpha)
     with _quiet_trace() if traced else nullcontext():
-        shown = segmentation.float() if _is_one_hot(segmentation) else segmentation
-        work = torch.promote_types(torch.promote_types(image.dtype, _float_type(shown)), torch.float32)
+        if int(segmentation.shape[1]) > 1 and not segmentation.is_floating_point():
+            segmentation = segmentation.argmax(1, keepdim=True)
+        work = torch.promote_types(torch.promote_types(image.dtype, _float_type(segmentation)), torch.float32)
         ct, table = image.to(work), _colour_table(colours, alpha, work, image.device)
         shape = tuple(int(length) for length in image.shape[2:])
         grid = montage_grid(shape[-1], columns)
         if size is None or image.requires_grad or traced or torch.compiler.is_compiling():
-            picture = _full_size(ct, _hardened(shown) if straight_through else shown, table, grid)
+            picture = _full_size(ct, _hardened(segmentation) if straight_through else segmentation, table, grid)
             picture = picture if size is None else downsample(picture, size)
         else:
             plan = ResamplingPlan.of(shape, grid, size, work, image.device)
-            picture = DownsampledOverlay.apply(ct, shown, table, plan, straight_through)
+            picture = DownsampledOverlay.apply(ct, segmentation, table, plan, straight_through)
         return picture.to(image.dtype)
 
 
@@ -155,9 +162,11 @@ def _without_meta(tensor: Tensor) -> Tensor:
     return tensor if type(tensor) is Tensor else tensor.as_subclass(Tensor)
 
 
-def _is_one_hot(segmentation: Tensor) -> bool:
-    """Whether it is one-hot of an integer type."""
-    return bool(segmentation.shape[1] > 1) and not segmentation.is_floating_point()
+def _countable(segmentation: Tensor) -> Tensor:
+    """The same in a type that torch can compare and index with."""
+    if segmentation.dtype == torch.bool:
+        return segmentation.view(torch.uint8)
+    return segmentation.long() if segmentation.dtype in (torch.uint16, torch.uint32, torch.uint64) else segmentation
 
 
 @contextmanager
@@ -173,6 +182,8 @@ def _float_type(tensor: Tensor) -> torch.dtype:
 
 
 def _check(image: Tensor, segmentation: Tensor, organs: int) -> None:
+    if not image.is_floating_point():
+        raise ValueError(f"image is of {image.dtype}, expected floating point in [0, 1]")
     if image.ndim != 5 or image.shape[1] != 1 or 0 in image.shape:
         raise ValueError(f"image has shape {tuple(image.shape)}, expected (B, 1, X, Y, Z)")
     expected = f"({image.shape[0]}, {organs + 1} or 1, {', '.join(str(n) for n in image.shape[2:])})"
@@ -186,3 +197,10 @@ def _check(image: Tensor, segmentation: Tensor, organs: int) -> None:
     low, high = (int(label) for label in segmentation.aminmax())
     if low < 0 or high > organs:
         raise ValueError(f"segmentation holds label {low if low < 0 else high}, expected 0 to {organs}")
+
+
+def _check_settings(size: tuple[int, int] | None, alpha: float) -> None:
+    if size is not None and min(size) < 1:
+        raise ValueError(f"size is {size}, expected rows and columns of 1 or more")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}, expected a number from 0 to 1")

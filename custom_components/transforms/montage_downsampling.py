@@ -225,8 +225,12 @@ def _coloured(image: Tensor, shown: Tensor, table: Tensor, harden: bool) -> Tens
 
 
 def _most_probable(shown: Tensor) -> Tensor:
-    """One-hot of the most probable class, of the first if there are several, as `argmax` has it."""
-    hot = shown.eq(shown.amax(0, keepdim=True))
+    """One-hot of the most probable class, of the first if there are several, as `argmax` has it; NaN stays NaN."""
+    best = shown.amax(0, keepdim=True)
+    if best.sum().isnan():
+        hot = torch.zeros_like(shown).scatter_(0, shown.argmax(0, keepdim=True), 1)
+        return hot + (best - best)
+    hot = shown.eq(best)
     if hot.count_nonzero() > shown[0].numel():
         return shown.argmax(0, keepdim=True)
     return hot.to(shown.dtype)
@@ -259,7 +263,10 @@ def _gradient_memory(shape: torch.Size, dtype: torch.dtype, device: torch.device
     """Memory for a gradient. On a CPU that of the last one, if it is free again: new pages cost more than the rest."""
     if device.type != "cpu" or dtype != torch.float32:
         return torch.empty(shape, dtype=dtype, device=device)
-    memory = _spare.pop() if _spare else np.empty(0, np.float32)
+    try:
+        memory = _spare.pop()
+    except IndexError:  # lent to another gradient, perhaps of another thread
+        memory = np.empty(0, np.float32)
     if memory.size != shape.numel():
         memory = np.empty(shape.numel(), np.float32)
     lent = memory[:]

@@ -39,6 +39,9 @@ SMALL = {"montage_size": [64, 64], "num_workers": 0, "max_epochs": 2, "batch_siz
 GRID = {"pixdim": (5.25, 5.25, 12.0), "roi_size": (64, 64, 32)}
 
 
+REAL_CT = Path(__file__).resolve().parents[3] / "shared" / "data" / "real_ct"
+
+
 @pytest.fixture(scope="module")
 def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with 16 phantoms, a segmentation of each that is perfect or spoilt, their codes, and the datalist."""
@@ -273,6 +276,35 @@ def test_other_numberings_give_the_same_scores(
     ours, theirs = scores_of(scored), scores_of(tmp_path / "out")
     assert len(theirs) == 3
     assert theirs.to_dict() == ours[theirs.index].to_dict()
+
+
+def test_a_real_ct_in_other_numberings_gives_the_same_score(trained: Path, tmp_path: Path):
+    if not REAL_CT.is_dir():
+        pytest.skip(f"{REAL_CT} is absent")
+    label = nib.load(REAL_CT / "trunk_labels.nii.gz")
+    voxels = np.asarray(label.dataobj)
+    on_the_right = np.arange(len(voxels))[:, None, None] < len(voxels) / 2
+    (tmp_path / "images").mkdir()
+    shutil.copy(REAL_CT / "trunk_ct.nii.gz", tmp_path / "images" / "trunk.nii.gz")
+    found = {}
+    for label_set in ("abdomen12", "btcv", "totalsegmentator"):
+        theirs = np.zeros_like(voxels)
+        for number, ours in label_map(label_set).items():
+            # of two numbers for the adrenal glands, one is for each side
+            theirs[(voxels == ours) & ((theirs == 0) | on_the_right)] = number
+        folder = tmp_path / label_set
+        folder.mkdir()
+        nib.save(nib.Nifti1Image(theirs, label.affine), folder / "trunk.nii.gz")
+        done = score(tmp_path / "images", folder, tmp_path / f"{label_set}_out", trained, label_set=label_set)
+        assert done.returncode == 0, done.stderr
+        found[label_set] = scores_of(tmp_path / f"{label_set}_out").to_dict()
+        png = tmp_path / f"{label_set}_out" / "montages" / "trunk.png"
+        assert png.read_bytes() == (tmp_path / "abdomen12_out" / "montages" / "trunk.png").read_bytes()
+        expected = set(label_map(label_set)) - {
+            n for n, ours in label_map(label_set).items() if not (voxels == ours).any()
+        }
+        assert set(np.unique(theirs)) - {0} == expected
+    assert found["btcv"] == found["totalsegmentator"] == found["abdomen12"]
 
 
 def test_bad_cases_are_set_aside_and_finished_ones_skipped(rated: Path, trained: Path, tmp_path: Path):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from custom_components.data.montage_png import STRIP_HEIGHT, read_montage_png, write_montage_png
+from custom_components.data.montage_png import AREA, STRIP_HEIGHT, read_montage_png, write_montage_png
 from custom_components.transforms.montage import montage
 
 
@@ -78,3 +80,26 @@ def test_a_bad_file_is_refused_with_its_name(how, tmp_path):
     with pytest.raises(ValueError, match="a.png: .+") as error:
         read_montage_png(tmp_path / "a.png")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "text", "message"),
+    [
+        (np.zeros((4, 4), np.uint16), None, "its pixels are of mode I;16, expected 8 bits a channel"),
+        (np.zeros((4, 4), np.uint8), "5", "object is not iterable"),
+        (
+            np.zeros((4, 4), np.uint8),
+            "[0, 0, 0, 0]",
+            "montage_area is .0, 0, 0, 0., expected a box inside 4 x 4 pixels",
+        ),
+    ],
+)
+def test_a_picture_that_is_no_montage_is_refused_in_one_line(
+    tmp_path: Path, pixels: np.ndarray, text: str | None, message: str
+):
+    info = PngImagePlugin.PngInfo()
+    if text is not None:
+        info.add_text(AREA, text)
+    Image.fromarray(pixels).save(tmp_path / "a.png", pnginfo=info)
+    with pytest.raises(ValueError, match=f"a.png: cannot be read: .*{message}"):
+        read_montage_png(tmp_path / "a.png")

@@ -18,6 +18,7 @@ from custom_components.engines import CaseEvaluator, prepare_montages
 from custom_components.handlers.qa_scores import COLUMNS, QAScores, score_row, score_table
 
 INTERVAL = ScoreInterval(0.9, 0.3, 20)
+WEIGHTS = __file__  # any file
 
 
 class MeanBrightness(torch.nn.Module):
@@ -57,7 +58,7 @@ def rows(path: Path) -> dict[str, dict[str, str]]:
 
 def test_the_worst_score_comes_first_and_what_was_set_aside_last(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     cases = [case("d", None), case("a", 0.25), case("b", 1.75), case("c", 0.5), case("e", -0.25), case("f", None)]
-    scores = QAScores(tmp_path / "out", cases, interval=INTERVAL)
+    scores = QAScores(tmp_path / "out", cases, interval=INTERVAL, weights=WEIGHTS)
     with caplog.at_level(logging.INFO):
         run(scores, cases)
     table = rows(scores.path)
@@ -81,7 +82,7 @@ def test_the_worst_score_comes_first_and_what_was_set_aside_last(tmp_path: Path,
 @pytest.mark.parametrize("shade", [math.nan, math.inf])
 def test_a_score_that_is_no_number_sets_its_case_aside_with_the_reason(shade: float, tmp_path: Path):
     cases = [case("a", shade), case("b", 1.0)]
-    scores = QAScores(tmp_path, cases, interval=INTERVAL)
+    scores = QAScores(tmp_path, cases, interval=INTERVAL, weights=WEIGHTS)
     run(scores, cases)
     row = rows(scores.path)["a"]
     assert row["status"] == "set_aside"
@@ -93,7 +94,7 @@ def test_a_score_that_is_no_number_sets_its_case_aside_with_the_reason(shade: fl
 
 
 def test_without_an_interval_its_columns_are_empty(tmp_path: Path):
-    run(QAScores(tmp_path, [case("a", 1.0)]), [case("a", 1.0)])
+    run(QAScores(tmp_path, [case("a", 1.0)], weights=WEIGHTS), [case("a", 1.0)])
     row = rows(tmp_path / "qa_scores.csv")["a"]
     assert [row[key] for key in ("score", "code", "low", "high")] == ["1.0000", "1", "", ""]
 
@@ -107,10 +108,10 @@ def test_a_skipped_case_keeps_its_row_and_so_does_one_that_is_not_in_this_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     first = [case("a", 1.0), case("b", 1.5), case("c", 0.0)]
-    run(QAScores(tmp_path, first, interval=INTERVAL), first)
+    run(QAScores(tmp_path, first, interval=INTERVAL, weights=WEIGHTS), first)
     before = rows(tmp_path / "qa_scores.csv")
     second = [case("a", 0.0, skipped="finished before"), case("d", 1.25), case("c", 2.0)]
-    scores = QAScores(tmp_path, second)
+    scores = QAScores(tmp_path, second, weights=WEIGHTS)
     with caplog.at_level(logging.INFO):
         run(scores, second)
     after = rows(scores.path)
@@ -121,9 +122,23 @@ def test_a_skipped_case_keeps_its_row_and_so_does_one_that_is_not_in_this_run(
     scores.raise_for_set_aside()
 
 
+def test_scores_of_other_weights_do_not_stay_among_the_new_ones(tmp_path: Path):
+    for name in ("first.pt", "second.pt"):
+        (tmp_path / name).write_text(name)
+    for weights, names in (("first.pt", "ab"), ("first.pt", "c"), ("second.pt", "cd")):
+        cases = [case(name, 1.0) for name in names]
+        run(QAScores(tmp_path, cases, weights=tmp_path / weights), cases)
+        if weights == "first.pt":
+            before = rows(tmp_path / "qa_scores.csv")
+    assert list(before) == ["a", "b", "c"]
+    after = rows(tmp_path / "qa_scores.csv")
+    assert list(after) == ["c", "d"]
+    assert after["c"]["weights"] == after["d"]["weights"] != before["c"]["weights"] != ""
+
+
 def test_a_case_that_is_set_aside_loses_its_earlier_score(tmp_path: Path):
-    run(QAScores(tmp_path, [case("a", 1.0)]), [case("a", 1.0)])
-    run(QAScores(tmp_path, [case("a", None)]), [case("a", None)])
+    run(QAScores(tmp_path, [case("a", 1.0)], weights=WEIGHTS), [case("a", 1.0)])
+    run(QAScores(tmp_path, [case("a", None)], weights=WEIGHTS), [case("a", None)])
     row = rows(tmp_path / "qa_scores.csv")["a"]
     assert (row["status"], row["score"], row["code"]) == ("set_aside", "", "")
 
@@ -131,7 +146,7 @@ def test_a_case_that_is_set_aside_loses_its_earlier_score(tmp_path: Path):
 def test_rows_are_in_the_file_as_soon_as_their_cases_are_done(tmp_path: Path):
     cases = [case("c", 0.0), case("a", 1.0), case("b", None)]
     seen = []
-    run(QAScores(tmp_path, cases), cases, lambda: seen.append(list(rows(tmp_path / "qa_scores.csv"))))
+    run(QAScores(tmp_path, cases, weights=WEIGHTS), cases, lambda: seen.append(list(rows(tmp_path / "qa_scores.csv"))))
     assert seen == [["c"], ["c", "a"], ["c", "a", "b"]]
     assert list(score_table(tmp_path).read()) == ["a", "c", "b"]
 
@@ -143,11 +158,11 @@ def test_a_killed_run_keeps_what_it_scored(tmp_path: Path):
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        run(QAScores(tmp_path, cases), cases, killed)
+        run(QAScores(tmp_path, cases, weights=WEIGHTS), cases, killed)
     assert list(rows(tmp_path / "qa_scores.csv")) == ["a"]
 
 
-def test_the_montage_is_named_from_the_tables_folder(tmp_path: Path):
+def test_the_montage_is_named_from_the_tables_folder_and_one_of_elsewhere_by_its_name(tmp_path: Path):
     out, png = tmp_path / "out", tmp_path / "out" / "montages"
     png.mkdir(parents=True)
     (tmp_path / "pictures").mkdir()
@@ -158,15 +173,15 @@ def test_the_montage_is_named_from_the_tables_folder(tmp_path: Path):
         {"case_id": "lost", "shade": 1.0, "image": "ct.nii.gz"},
         case("given", 0.5, tmp_path / "pictures"),
     ]
-    run(QAScores(out, cases, png_dir=png), cases)
+    run(QAScores(out, cases, png_dir=png, weights=WEIGHTS), cases)
     table = rows(out / "qa_scores.csv")
     assert {name: row["montage"] for name, row in table.items()} == {
-        "drawn": "montages/drawn.png", "lost": "", "given": "../pictures/given.png",
+        "drawn": "montages/drawn.png", "lost": "", "given": "given.png",
     }  # fmt: skip
 
 
 def test_without_a_folder_of_pictures_no_montage_is_named(tmp_path: Path):
     cases = [{"case_id": "a", "shade": 1.5, "image": "ct.nii.gz"}]
     (tmp_path / "a.png").touch()
-    run(QAScores(tmp_path, cases), cases)
+    run(QAScores(tmp_path, cases, weights=WEIGHTS), cases)
     assert rows(tmp_path / "qa_scores.csv")["a"]["montage"] == ""

@@ -161,8 +161,8 @@ def test_a_mistake_ends_the_run_before_anything_is_written(one: tuple[Path, Path
     for words, options, said in (
         ((one[0], tmp_path / "absent"), {}, "absent is not there, expected a folder"),
         (one, {"label_set": "abdomen13"}, "label_set is 'abdomen13'"),
-        (one, {"pixdim": 5}, "pixdim is 5, expected 3 numbers"),
-        (one, {"roi_size": (64, 64)}, r"roi_size is \(64, 64\), expected 3 numbers"),
+        (one, {"pixdim": 5}, r"pixdim is 5, expected 3 positive numbers \(mm\)"),
+        (one, {"roi_size": (64, 64)}, r"roi_size is \(64, 64\), expected 3 whole numbers of at least 1"),
         (one, {"hu_window": ("a", "b")}, "hu_window is .*, expected 2 numbers"),
     ):
         with pytest.raises(ValueError, match=said):

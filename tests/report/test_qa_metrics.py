@@ -138,9 +138,13 @@ def test_intervals_hold_the_value_and_are_drawn_by_the_seed():
     assert (one[:, 0] <= one[:, 2] + 1e-9).all()
 
 
-def test_a_measure_that_some_samples_lack_has_an_interval_of_the_others():
+def test_a_measure_that_many_samples_lack_has_no_interval():
     found = table([0] * 9 + [2], [0.1] * 9 + [1.8])
-    assert evaluate(found, resamples=50)["recall_2"] == (1, 1, 1)
+    value, *ends = evaluate(found, resamples=50)["recall_2"]
+    assert value == 1
+    assert np.isnan(ends).all()
+    few_lack_it = table([0] * 9 + [2] * 6, [0.1] * 9 + [1.8] * 6)
+    assert evaluate(few_lack_it, resamples=50)["recall_2"] == (1, 1, 1)
 
 
 def test_no_cases_are_refused():

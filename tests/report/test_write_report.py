@@ -315,8 +315,8 @@ def test_the_pictures_of_the_page_are_smaller_than_the_files(rated: RatedCohort,
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"pixdim": 5}, "pixdim is 5, expected 3 numbers"),
-        ({"roi_size": (64, 64)}, "roi_size is (64, 64), expected 3 numbers"),
+        ({"pixdim": 5}, "pixdim is 5, expected 3 positive numbers (mm)"),
+        ({"roi_size": (64, 64)}, "roi_size is (64, 64), expected 3 whole numbers of at least 1"),
         ({"improvements": -1}, "pairs is -1, expected a whole number of 0 or more"),
         ({"improvements": 2.5}, "pairs is 2.5, expected a whole number of 0 or more"),
         ({"label_set": "mine"}, "label_set is 'mine', expected one of"),

@@ -5,7 +5,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Flipd, Invertd
 
-from custom_components.anatomy import INDEX, LABEL_SETS, annotated_channels
+from custom_components.anatomy import INDEX, LABEL_SETS, LARGEST_LABEL, annotated_channels, label_map
 from custom_components.case_ids import case_name
 from custom_components.transforms.map_labels import MapLabelSetd, map_label
 
@@ -34,9 +34,22 @@ def test_without_a_label_set_all_twelve_count():
     assert item["annotated"].all()
 
 
-@pytest.mark.parametrize("number", [14, 117, 200, 65535, 100000])
-def test_other_structures_of_a_foreign_source_are_background(number):
-    assert map_label(torch.tensor([0.0, number]), "flare22").tolist() == [0, 0]
+@pytest.mark.parametrize(
+    ("label_set", "number"), [("flare22", 12), ("amos", 13), ("amos", 15), ("totalsegmentator", 117)]
+)
+def test_other_structures_of_a_foreign_source_are_background(label_set: str, number: int):
+    assert map_label(torch.tensor([0.0, number]), label_set).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("label_set", sorted(LARGEST_LABEL))
+def test_a_number_that_a_source_does_not_have_is_an_error(label_set: str):
+    largest = LARGEST_LABEL[label_set]
+    assert set(label_map(label_set)) <= set(range(largest + 1))
+    for number in (largest + 1, 65535, 100000):
+        with pytest.raises(
+            ValueError, match=f"label holds {number:g}, expected 0 to {largest} .label_set '{label_set}'"
+        ):
+            map_label(torch.tensor([0, number]), label_set)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +57,7 @@ def test_other_structures_of_a_foreign_source_are_background(number):
     [
         ([0, 200], "abdomen12", "case a7: label holds 200, expected 0 to 12"),
         ([0, 13], ["spleen"], "case a7: label holds 13, expected 0 to 12"),
-        ([-1, 3], "btcv", "case a7: label holds -1, expected 0 or more"),
+        ([-1, 3], "btcv", "case a7: label holds -1, expected 0 to 13"),
         ([0, 1.5], "btcv", "case a7: label holds fractions"),
         ([0, torch.nan], "btcv", "case a7: label holds nan"),
         ([0, torch.inf], "abdomen12", "case a7: label holds inf"),

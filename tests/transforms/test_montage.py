@@ -253,3 +253,49 @@ def test_every_slice_has_a_place(slices, columns):
 def test_a_grid_without_columns_is_refused():
     with pytest.raises(ValueError, match="columns is 0"):
         montage_grid(4, columns=0)
+
+
+@pytest.mark.parametrize("size", [None, (20, 20)])
+def test_a_voxel_without_a_number_stays_visible_in_the_straight_through_mode(size: tuple[int, int] | None):
+    image, probabilities = torch.rand(1, 1, 8, 8, 4), torch.rand(1, 13, 8, 8, 4).softmax(1)
+    probabilities[0, :, 4, 4, 1] = torch.nan
+    found = montage(image, probabilities, size=size, straight_through=True)
+    assert found.isnan().any()
+    assert not found.isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int16, torch.uint16, torch.int64])
+@pytest.mark.parametrize("size", [None, (20, 20)])
+def test_one_hot_of_whole_numbers_and_labels_of_every_type_are_the_same_montage(
+    dtype: torch.dtype, size: tuple[int, int] | None
+):
+    image, labels = torch.rand(1, 1, 8, 8, 4), torch.randint(0, 13, (1, 1, 8, 8, 4))
+    one_hot = torch.nn.functional.one_hot(labels[:, 0], 13).movedim(-1, 1)
+    wanted = montage(image, labels, size=size)
+    torch.testing.assert_close(montage(image, one_hot.to(dtype), size=size), wanted, atol=0, rtol=0)
+    if dtype != torch.bool:
+        torch.testing.assert_close(montage(image, labels.to(dtype), size=size), wanted, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": (0, 4)}, "size is .0, 4., expected rows and columns of 1 or more"),
+        ({"alpha": 5.0}, "alpha is 5.0, expected a number from 0 to 1"),
+        ({"image": torch.zeros(1, 1, 4, 4, 2, dtype=torch.uint8)}, "image is of torch.uint8, expected floating point"),
+        ({"columns": 0}, "columns is 0, expected 1 or more"),
+    ],
+)
+def test_settings_that_cannot_be_are_errors(change: dict, message: str):
+    given = {
+        "image": torch.rand(1, 1, 4, 4, 2),
+        "segmentation": torch.zeros(1, 1, 4, 4, 2, dtype=torch.uint8),
+        **change,
+    }
+    with pytest.raises(ValueError, match=message):
+        montage(given.pop("image"), given.pop("segmentation"), **given)
+
+
+def test_the_size_may_be_a_list_as_in_a_configuration():
+    image, labels = torch.rand(1, 1, 4, 4, 2), torch.zeros(1, 1, 4, 4, 2, dtype=torch.uint8)
+    assert montage(image, labels, size=[6, 5]).shape == (1, 3, 6, 5)
