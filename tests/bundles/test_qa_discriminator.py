@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from numpy.random import RandomState
 
 from custom_components.anatomy import label_map
@@ -65,6 +65,20 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     write_qa_datalist(folder / "qa_dataset.json", joined_entries([source]), validation=0.25, test=0.25)
     return folder
+
+
+def test_the_recipe_is_the_published_one():
+    config = ConfigParser.load_config_files(str(TRAIN))
+    assert config["loss"] == {"_target_": "torch.nn.MSELoss"}
+    assert (config["optimizer"]["_target_"], config["learning_rate"]) == ("torch.optim.Adam", 1e-4)
+    assert config["train"]["dataloader"]["sampler"] == "@train#sampler"
+    assert config["train"]["sampler"]["weights"] == "$code_weights(@train#dataset#data)"
+    (metric,) = config["validate"]["key_metric"].values()
+    assert metric["_target_"] == "ignite.metrics.RootMeanSquaredError"
+    assert "@validate#best" in config["validate"]["handlers"]
+    is_better = parsed(TRAIN).get_parsed_content("validate#evaluator#metric_cmp_fn")
+    assert is_better(0.4, 0.5)
+    assert not is_better(0.5, 0.4)
 
 
 def train(rated: Path, folder: Path, **override: object) -> subprocess.CompletedProcess:
