@@ -46,6 +46,10 @@ mkdir -p "$OUT/trained_on/models"
 cp -n "$OUT/baseline/models"/*.pt "$OUT/trained_on/models/"
 train trained_on "$OUT/narrow" 1000 20
 
+# What can be known of a code without the truth: the rater with the second network's segmentations in its place
+python -m custom_components rate "$OUT/trained_on/segmentations" "$OUT/oracle/segmentations" "$OUT/by_oracle.csv" --rater oracle
+python -m custom_components codes agreement "$OUT/trained_on/codes.csv,$OUT/by_oracle.csv" --show 0 | tee "$OUT/by_oracle.txt"
+
 printf '\n%s\n' "trained on 12 narrow volumes:" "$(cat "$OUT/baseline/shares.txt")" \
     "trained on:" "$(cat "$OUT/trained_on/shares.txt")" \
     "trained with the truth of 200 volumes over the whole range:" "$(cat "$OUT/oracle/shares.txt")"

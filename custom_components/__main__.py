@@ -65,21 +65,24 @@ def phantom(
     return str(dataset)
 
 
-def rate(segmentations: str, truth: str, output: str, *, noise: float = 0.0, seed: int = 0) -> str:
+def rate(
+    segmentations: str, truth: str, output: str, *, noise: float = 0.0, seed: int = 0, rater: str = "simulated"
+) -> str:
     """Code segmentations of phantoms 0, 1 or 2 as a rater would, from their truth; print the shares.
 
     A case that cannot be read or lies on another grid than its truth is set aside with a warning; the exit code is 1.
 
     Args:
         segmentations: folder that an inference wrote to.
-        truth: folder `truth` of the cohort.
+        truth: folder `truth` of the cohort, or another folder of segmentations to compare with.
         output: CSV of codes to write.
         noise: standard deviation of the rater's error in judging an organ's quality (0 to 1).
         seed: of that error.
+        rater: name in the codes.
     """
     from custom_components.data.simulated_codes import rate_cohort
 
-    counts, set_aside = rate_cohort(str(segmentations), str(truth), str(output), noise=noise, seed=seed)
+    counts, set_aside = rate_cohort(str(segmentations), str(truth), str(output), noise=noise, seed=seed, rater=rater)
     total = sum(counts.values())
     shares = ", ".join(f"code {code}: {counts[code]} ({counts[code] / max(total, 1):.0%})" for code in (0, 1, 2))
     line = f"{total} cases; {shares}; see {output}"

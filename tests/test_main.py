@@ -124,7 +124,7 @@ def test_rate_sets_a_bad_case_aside_and_codes_the_others(
 def test_rate_says_in_one_line_which_folder_is_wrong(call, cohort_folders: tuple[Path, Path, Path], tmp_path: Path):
     seg, truth, codes = cohort_folders
     assert call("rate", tmp_path / "absent", truth, codes) == (
-        2, "", f"error: {tmp_path}/absent holds no <case>/<case>_seg.nii.gz\n",
+        2, "", f"error: {tmp_path}/absent is not there, expected a folder\n",
     )  # fmt: skip
     (tmp_path / "file").touch()
     code, _, err = call("rate", seg, truth, tmp_path / "file" / "codes.csv")

@@ -6,12 +6,14 @@ import csv
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from custom_components.case_ids import CASE_ID, case_id_of
+from custom_components.case_ids import CASE_ID
+from custom_components.data.case_files import sha256_of, volume_files
 from custom_components.data.label_files import read_label
 from custom_components.data.rater import judge, rate
 from custom_components.files import complete_file
@@ -31,20 +33,27 @@ class CohortCodes(NamedTuple):
 
 
 def rate_cohort(
-    segmentations: str | Path, truth: str | Path, output: str | Path, *, noise: float = 0.0, seed: int = 0
+    segmentations: str | Path,
+    truth: str | Path,
+    output: str | Path,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    rater: str = RATER,
 ) -> CohortCodes:
     """Rate the segmentation of every case whose truth is known and write the codes.
 
-    A pair that cannot be read, holds other numbers than 0 to 12, or lies on two grids is set aside with a warning, and
-    has no row.
+    A pair that cannot be read, holds other numbers than 0 to 12 or lies on two grids, and a case with several files, is
+    set aside with a warning, and has no row.
 
     Args:
-        segmentations: folder of `<case>/<case>_seg.nii.gz`, as inference leaves it.
-        truth: folder of `<case>.nii.gz`, as the phantom cohort has it.
+        segmentations: folder of `<case>/<case>_seg.nii.gz`, as inference leaves it, or of `<case>.nii.gz`.
+        truth: folder of `<case>.nii.gz`, as the phantom cohort has it, or of segmentations to compare with.
         output: CSV to write: `case_id, code, rater, reason, segmentation_sha256`; the reason names the worst organ
             and its quality.
         noise: standard deviation of the rater's error, see `rate`.
         seed: of that error; each case has its own, whichever others there are.
+        rater: name in the table.
 
     Returns:
         The counts of the codes, and the cases set aside with their reasons.
@@ -52,14 +61,7 @@ def rate_cohort(
     Raises:
         ValueError: a folder holds no such files, or no case is in both.
     """
-    paths = {path.parent.name: path for path in sorted(Path(segmentations).glob("*/*_seg.nii.gz"))}
-    truths = {case_id_of(path): path for path in sorted(Path(truth).glob("*.nii.gz"))}
-    for folder, found, pattern in (
-        (segmentations, paths, "<case>/<case>_seg.nii.gz"),
-        (truth, truths, "<case>.nii.gz"),
-    ):
-        if not found:
-            raise ValueError(f"{folder} holds no {pattern}")
+    paths, truths = volume_files(segmentations), volume_files(truth)
     cases = sorted(paths.keys() & truths.keys())
     if not cases:
         raise ValueError(f"no case of {segmentations} has a truth in {truth}: {next(iter(paths))} is not there")
@@ -69,12 +71,18 @@ def rate_cohort(
     rows, set_aside = [], {}
     for case_id in cases:
         try:
-            rows.append(_row(case_id, paths[case_id], truths[case_id], noise, seed))
+            rows.append(_row(case_id, _only(paths[case_id]), _only(truths[case_id]), noise, seed) | {"rater": rater})
         except ValueError as error:
             set_aside[case_id] = str(error)
             logger.warning("%s: set aside: %s", case_id, error)
     _write(Path(output), rows)
     return CohortCodes(Counter(int(row["code"]) for row in rows), set_aside)
+
+
+def _only(paths: Sequence[Path]) -> Path:
+    if len(paths) > 1:
+        raise ValueError(f"{len(paths)} files of the case: {paths[0].name} and {paths[1].name}, expected one")
+    return paths[0]
 
 
 def _write(output: Path, rows: list[dict[str, str | int]]) -> None:
@@ -95,7 +103,6 @@ def _row(case_id: str, segmentation: Path, truth: Path, noise: float, seed: int)
     return {
         CASE_ID: case_id,
         "code": code,
-        "rater": RATER,
         "reason": f"{worst.organ} {worst.quality:.2f}",
-        "segmentation_sha256": hashlib.sha256(segmentation.read_bytes()).hexdigest(),
+        "segmentation_sha256": sha256_of(segmentation),
     }

@@ -1,3 +1,5 @@
+import csv
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -92,5 +94,25 @@ def test_a_segmentation_may_be_stored_along_other_axes_than_the_truth(folders: t
 
 
 def test_nothing_to_rate_is_said(folders: tuple[Path, Path], tmp_path: Path):
-    with pytest.raises(ValueError, match="holds no <case>.nii.gz"):
+    with pytest.raises(ValueError, match="holds no <case>/<case>_seg.nii.gz and no <case>.nii.gz"):
         rate_cohort(folders[0], tmp_path, tmp_path / "codes.csv")
+
+
+def test_segmentations_can_be_rated_against_other_segmentations_by_another_name(
+    folders: tuple[Path, Path], tmp_path: Path
+):
+    seg, _ = folders
+    counts, set_aside = rate_cohort(seg, seg, tmp_path / "codes.csv", rater="other")
+    assert set_aside == {}
+    assert set(counts) == {0}
+    with (tmp_path / "codes.csv").open(newline="") as file:
+        assert {row["rater"] for row in csv.DictReader(file)} == {"other"}
+
+
+def test_a_case_with_two_files_is_set_aside(folders: tuple[Path, Path], tmp_path: Path):
+    seg, truth = folders
+    path = sorted(truth.glob("*.nii.gz"))[0]
+    case_id = path.name.removesuffix(".nii.gz")
+    shutil.copy(path, truth / f"{case_id}.nii")
+    _, set_aside = rate_cohort(seg, truth, tmp_path / "codes.csv")
+    assert "2 files of the case" in set_aside[case_id]
