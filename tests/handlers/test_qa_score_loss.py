@@ -363,8 +363,8 @@ def test_any_inferer_gets_a_plain_tensor():
     ("words", "steps"),
     [
         ("", 4),
-        ("--accumulation_steps 2", 2),
-        ("--interval 2", 4),
+        pytest.param("--accumulation_steps 2", 2, marks=pytest.mark.slow),
+        pytest.param("--interval 2", 4, marks=pytest.mark.slow),
         ("--accumulation_steps 2 --interval 3", 2),
         ("--accumulation_steps 3 --cases 8", 4),
         # what is left out is exchanged by other means, but DistributedDataParallel makes up for it in the next pass
