@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from custom_components.__main__ import main
 from custom_components.anatomy import INDEX
 from custom_components.data.phantom import write_cohort
 
@@ -37,6 +40,23 @@ class RatedCohort(NamedTuple):
 RATED_GRID = {"pixdim": (6.0, 6.0, 12.0), "roi_size": (16, 16, 9)}
 RATED_CODES = {"a": (2, 0), "b": (0, 2), "c": (1, 1), "d": (2, 1), "e": (1, 0)}
 """Code before and after."""
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[object, str, str]]:
+    """Run a command in this process; returns its exit code and what it wrote to the two streams."""
+
+    def run(*words: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["custom_components", *map(str, words)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
 
 
 @pytest.fixture

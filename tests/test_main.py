@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom_components.__main__ import _mistake, _quoted, main
+from custom_components.__main__ import _mistake, _quoted
 
 AFFINE = np.diag([5.0, 5.0, 5.0, 1.0])
 LABELS = np.random.default_rng(0).integers(0, 13, (12, 12, 8)).astype(np.uint8)
@@ -26,23 +26,6 @@ def write(path: Path, voxels: np.ndarray = LABELS, affine: np.ndarray = AFFINE) 
 def shortened(path: Path) -> Path:
     path.write_bytes(path.read_bytes()[:-40])
     return path
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run a command in this process; returns its exit code and what it wrote to the two streams."""
-
-    def run(*words: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["custom_components", *map(str, words)])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture

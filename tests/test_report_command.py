@@ -10,26 +10,13 @@ from pathlib import Path
 import pytest
 from conftest import RatedCohort, write_rows
 
-from custom_components.__main__ import main
-
 GRID = ("--pixdim", "6,6,12", "--roi_size=16,16,9", "--workers", 0)
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def call(call):
     """Run the command in this process; returns its exit code and what it wrote to the two streams."""
-
-    def run(*words: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["custom_components", "report", *map(str, words)])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return lambda *words: call("report", *words)
 
 
 def test_a_table_three_lines_and_the_path_are_printed(call, rated: RatedCohort, tmp_path: Path):
