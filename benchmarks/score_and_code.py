@@ -61,14 +61,20 @@ def draw(table: pd.DataFrame, cases: int) -> Figure:
     means.plot(table.index, table["second score"], marker="^", label="QA score of a discriminator without a say in it")
     means.plot(table.index, table["code"], marker="s", color="black", label="code of the rater, who knows the truth")
     means.set(ylabel="mean over the held-out cases", title=f"{cases} held-out cases")
-    bottom = 0.0
-    for code, colour in COLOURS.items():
-        parts.bar(table.index, table[code], bottom=bottom, width=120, color=colour, label=f"{code} {NAMES[code]}")
-        bottom = bottom + table[code]
-    parts.set(ylabel="share of the codes", xlabel="steps of training on")
+    parts.stackplot(
+        table.index,
+        *(table[code] for code in COLOURS),
+        colors=list(COLOURS.values()),
+        labels=[f"{code} {NAMES[code]}" for code in COLOURS],
+    )
+    parts.set(ylabel="share of the codes", xlabel="steps of training on", ylim=(0, 1))
+    parts.set_xscale("symlog", linthresh=max(1, min(table.index[1:], default=1)))  # most happens in the first steps
+    parts.set_xticks(list(table.index), [str(step) for step in table.index], rotation=45, ha="right")
+    parts.margins(x=0.01)
+    parts.minorticks_off()
     for axes in (means, parts):
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
         axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     return figure
 
 
