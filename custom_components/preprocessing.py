@@ -46,7 +46,7 @@ from custom_components.transforms.corrupt_segmentation import RandCorruptSegment
 from custom_components.transforms.cut_field_of_view import RandCutFieldOfViewd
 from custom_components.transforms.invert_labels import InvertLabelsd
 from custom_components.transforms.map_labels import MapLabelSetd
-from custom_components.transforms.montage import DISCRIMINATOR_SIZE
+from custom_components.transforms.montage import AXIAL, DISCRIMINATOR_SIZE, View
 from custom_components.transforms.montaged import LoadMontaged, Montaged, RandMontaged, SaveMontaged
 from custom_components.transforms.rand_shift import RandShiftd
 from custom_components.transforms.same_grid import CheckSameGridd
@@ -289,19 +289,25 @@ def qa_preprocessing(
     return Compose([*grid, LoadMontaged([MONTAGE], size=size, allow_missing_keys=True)])
 
 
-def qa_montage(*, size: Sequence[int] = DISCRIMINATOR_SIZE, png_dir: str | Path | None = None) -> Compose:
+@exit_on_user_error
+def qa_montage(
+    *, size: Sequence[int] = DISCRIMINATOR_SIZE, png_dir: str | Path | None = None, view: View = AXIAL
+) -> Compose:
     """Make the discriminator's montage of what `qa_preprocessing` returns, and keep nothing else of an item's volumes.
 
     Args:
         size: rows and columns.
-        png_dir: where to write the montage at full size, `<case_id>.png`; None writes nothing.
+        png_dir: where to write the montage at full size, `<case_id>.png`, for people, so always of axial slices; None
+            writes nothing.
+        view: plane of the slices that the discriminator sees.
 
     Returns:
         Compose to `{"montage": (3, rows, columns) float32, "case_id": ..., "code": ... if there is one}`.
     """
     save = [] if png_dir is None else [SaveMontaged(png_dir)]
     keep = [MONTAGE, CODE, CASE_ID]
-    return Compose([*save, Montaged(size=size, allow_missing_keys=True), SelectItemsd(keep, allow_missing_keys=True)])
+    make = Montaged(size=size, view=view, allow_missing_keys=True)
+    return Compose([*save, make, SelectItemsd(keep, allow_missing_keys=True)])
 
 
 @exit_on_user_error
@@ -343,9 +349,11 @@ def qa_corruption(
     return RandCorruptSegmentationd(prob=prob, modes=modes, donors=lent)
 
 
+@exit_on_user_error
 def qa_augmentation(
     *,
     size: Sequence[int] = DISCRIMINATOR_SIZE,
+    view: View = AXIAL,
     prob: float = 0.5,
     corruption: RandCorruptSegmentationd | None = None,
     curve_points: tuple[int, int] = (6, 10),
@@ -365,6 +373,7 @@ def qa_augmentation(
 
     Args:
         size: rows and columns of the discriminator's montage.
+        view: plane of its slices.
         prob: probability of each single change.
         corruption: see `qa_corruption`; its share is its own.
         curve_points: range of the number of control points of the monotone intensity curve; fewer bend more.
@@ -387,7 +396,7 @@ def qa_augmentation(
             RandHistogramShiftd(image, num_control_points=curve_points, prob=prob, **skip),
             RandAdjustContrastd(image, prob=prob, gamma=gamma, **skip),
             RandShiftd(volumes, max_shift=shift_voxels, prob=prob, **skip),
-            RandMontaged(size=size, alpha_range=alpha, prob=prob, allow_missing_keys=True),
+            RandMontaged(size=size, view=view, alpha_range=alpha, prob=prob, allow_missing_keys=True),
             RandShiftd(montage, max_shift=(shift_pixels, shift_pixels), prob=prob, **skip),
             RandScaleIntensityd(montage, factors=brightness, prob=prob, **skip),
             RandGaussianSmoothd(montage, blur, blur, prob=prob, **skip),

@@ -18,7 +18,14 @@ from custom_components.transforms.corruption_scene import (
     organs_present,
     smooth_noise,
 )
-from custom_components.transforms.organ_corruptions import fragments, leaked, organ_missing, shifted, shrunken
+from custom_components.transforms.organ_corruptions import (
+    fragments,
+    leaked,
+    organ_missing,
+    over_painted,
+    shifted,
+    shrunken,
+)
 
 LOST_SLICES = (0.05, 0.8)
 """Least and greatest share of a segmentation's slices that are missing."""
@@ -134,12 +141,14 @@ def other_case(scene: Scene, rng: RandomState) -> Labels:
 MODES: Mapping[str, Callable[[Scene, RandomState], Labels]] = {
     mode.__name__: mode
     for mode in (
-        organ_missing, leaked, shrunken, fragments, shifted, swapped, cut_off, upside_down, empty, noise, other_case,
+        organ_missing, leaked, over_painted, shrunken, fragments, shifted, swapped, cut_off, upside_down, empty, noise,
+        other_case,
     )
 }  # fmt: skip
 """Each mode by name. A mode returns new labels; they may equal the old ones where there is nothing to spoil.
 
 Without a truth, `certain_code` says case by case whether the code is certain. Of a success (code 0) it nearly always is
 after `empty`, `swapped`, `upside_down` and `organ_missing`, mostly after `noise` and `other_case`, in half of the cases
-after `cut_off`, seldom after the others, whose codes are a matter of degree. Of a code 1, `upside_down` is not certain.
+after `cut_off`, in some after `over_painted`, seldom after the others, whose codes are a matter of degree. Of a code
+1, `upside_down` is not certain.
 """

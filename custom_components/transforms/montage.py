@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,12 @@ Colours = Sequence[Sequence[float]]
 """RGB of every organ in the order of the channels from 1, each 0 to 255."""
 
 ORGAN_COLOURS: Colours = tuple(organ.colour for organ in ORGANS)
+
+
+View = Literal["axial", "coronal"]
+AXIAL: View = "axial"
+VIEWS: tuple[View, ...] = get_args(View)
+"""Planes of a montage's slices; people look at axial ones."""
 
 
 class Grid(NamedTuple):
@@ -118,6 +124,27 @@ def montage(
             plan = ResamplingPlan.of(shape, grid, size, work, image.device)
             picture = DownsampledOverlay.apply(ct, segmentation, table, plan, straight_through)
         return picture.to(image.dtype)
+
+
+def in_view(volume: Tensor, view: View) -> Tensor:
+    """Turn a volume (..., X, Y, Z) in RAS so that `montage` shows it in another view.
+
+    Coronal slices go from posterior to anterior; the patient's right is on the viewer's left and superior is up.
+
+    Args:
+        volume: image, labels or probabilities.
+        view: `axial` leaves it as it is, `coronal` gives (..., X, Z, Y).
+
+    Raises:
+        ValueError: it is another view.
+
+    Example:
+        >>> in_view(torch.zeros(1, 1, 6, 5, 4), "coronal").shape
+        torch.Size([1, 1, 6, 4, 5])
+    """
+    if view not in VIEWS:
+        raise ValueError(f"view is {view!r}, expected {' or '.join(VIEWS)}")
+    return volume if view == AXIAL else volume.transpose(-1, -2)
 
 
 def tile(volume: Tensor, grid: Grid) -> Tensor:

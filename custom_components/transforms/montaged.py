@@ -13,7 +13,16 @@ from torch import Tensor
 
 from custom_components.case_ids import CASE_ID, case_name
 from custom_components.data.montage_png import montage_png_path, read_montage_png, write_montage_png
-from custom_components.transforms.montage import ALPHA, DISCRIMINATOR_SIZE, downsample, montage
+from custom_components.transforms.montage import (
+    ALPHA,
+    AXIAL,
+    DISCRIMINATOR_SIZE,
+    VIEWS,
+    View,
+    downsample,
+    in_view,
+    montage,
+)
 
 
 class Montaged(Transform):
@@ -25,6 +34,7 @@ class Montaged(Transform):
         montage_key: where the montage goes, (3, rows, columns) float32.
         size: rows and columns; None gives a pixel for each voxel.
         alpha: share of the colour where there is an organ.
+        view: plane of the slices, see `custom_components.transforms.montage.in_view`.
         allow_missing_keys: leave an item without an image as it is.
 
     Raises:
@@ -39,11 +49,15 @@ class Montaged(Transform):
         montage_key: Hashable = "montage",
         size: Sequence[int] | None = DISCRIMINATOR_SIZE,
         alpha: float = ALPHA,
+        view: View = AXIAL,
         allow_missing_keys: bool = False,
     ) -> None:
+        if view not in VIEWS:
+            raise ValueError(f"view is {view!r}, expected {' or '.join(VIEWS)}")
         self.image_key, self.segmentation_key, self.montage_key = image_key, segmentation_key, montage_key
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.alpha = alpha
+        self.view = view
         self.allow_missing_keys = allow_missing_keys
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -53,7 +67,9 @@ class Montaged(Transform):
         return {**data, self.montage_key: self._montage(data, self.alpha)}
 
     def _montage(self, data: Mapping[Hashable, Any], alpha: float) -> Tensor:
-        image, segmentation = (torch.as_tensor(data[key])[None] for key in (self.image_key, self.segmentation_key))
+        image, segmentation = (
+            in_view(torch.as_tensor(data[key])[None], self.view) for key in (self.image_key, self.segmentation_key)
+        )
         return montage(image, segmentation, size=self.size, alpha=alpha)[0]
 
 

@@ -1,4 +1,4 @@
-"""Failure modes of single organs: missing, leaked, shrunken, in fragments, shifted."""
+"""Failure modes of single organs: missing, leaked, over-painted, shrunken, in fragments, shifted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from custom_components.anatomy import INDEX, JUDGED_ORGANS
 from custom_components.transforms.corruption_scene import (
     TISSUE_GREY,
     Box,
@@ -29,6 +30,9 @@ LOST_SHARE = (0.03, 0.8)
 
 LEAK_REACH = (0.5, 2.0)
 """How far a leak may go from where it leaves the organ; of the radius of a ball of the organ's volume."""
+
+PAINTED_REACH = (0.05, 3.0)
+"""How far an organ is painted over what surrounds it; of the same radius."""
 
 SHIFT_REACH = (0.06, 2.0)
 """Distance that an organ is shifted, of the same radius."""
@@ -103,6 +107,27 @@ def _strangeness(scene: Scene, box: Box, own: Mask, rng: RandomState) -> NDArray
     grey = ndimage.gaussian_filter(scene.image[box], [2.5 / mm for mm in scene.spacing], truncate=2.0)
     difference = np.abs(grey - np.median(grey[own]))
     return np.where((grey > TISSUE_GREY[0]) & (grey < TISSUE_GREY[1]), difference, np.inf).astype(np.float32)
+
+
+def over_painted(scene: Scene, rng: RandomState) -> Labels:
+    """Paint one or two judged organs over the body around them, unevenly; other organs stay or are painted over too.
+
+    A network that is trained against a frozen discriminator does that.
+    """
+    labels = scene.labels.copy()
+    judged = [organ for organ in organs_present(labels) if organ in {INDEX[name] for name in JUDGED_ORGANS}]
+    if not judged:
+        return labels
+    inside = body(scene)
+    for organ in rng.choice(judged, size=min(len(judged), rng.randint(1, 3)), replace=False):
+        mask = scene.labels == organ
+        distance = ndimage.distance_transform_edt(~mask, sampling=scene.spacing)
+        reach = radius_mm(mask, scene.spacing) * log_uniform(rng, *PAINTED_REACH)
+        bumps = smooth_noise(mask.shape, 40.0, rng, spacing=scene.spacing).clip(-1.5, 1.5)
+        free = inside if rng.rand() < 0.5 else inside & (labels == 0)
+        least = 1.01 * min(scene.spacing)  # a voxel
+        labels[free & (distance < np.maximum(least, reach * (1 + 0.5 * bumps)))] = organ
+    return labels
 
 
 def shrunken(scene: Scene, rng: RandomState) -> Labels:

@@ -95,6 +95,36 @@ def trained(rated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_watcher_sees_coronal_slices_goes_on_from_earlier_weights_and_scores(
+    rated: Path, trained: Path, tmp_path: Path
+):
+    watcher = BUNDLE / "configs" / "watcher.yaml"
+    start = trained / "models" / "model.pt"
+    places = {"dataset_dir": rated, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "training"}
+    options = {**SMALL, "max_epochs": 1, "learning_rate": 0.0, "ema_momentum": 0, "start_path": start}
+    done = bundle_run("training", TRAIN, PHANTOM, watcher, **places, **options)
+    assert done.returncode == 0, done.stderr
+    weights, before = (torch.load(path, weights_only=True) for path in (tmp_path / "models" / "model.pt", start))
+    parameters = [name for name in before if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(weights[name], before[name]) for name in parameters)
+    found = {}
+    for name in ("axial", "coronal"):
+        done = bundle_run(
+            "inferring", INFERENCE, PHANTOM, view=name, dataset_dir=rated / "imagesTs", montage_size=[64, 64],
+            segmentation_dir=rated / "segmentations", ckpt_dir=trained / "models", output_dir=tmp_path / name,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found[name] = scores_of(tmp_path / name).sort_index()
+    assert (found["axial"] != found["coronal"]).all()
+    case = found["axial"].index[0]
+    png = [(tmp_path / name / "montages" / f"{case}.png").read_bytes() for name in found]
+    assert png[0] == png[1]  # people see axial slices all the same
+    missing = bundle_run("training", TRAIN, PHANTOM, **places, **{**options, "start_path": tmp_path / "absent.pt"})
+    assert missing.returncode == 1
+    assert "absent.pt: make them with" in missing.stderr
+    assert "--start_path" in missing.stderr
+
+
 @pytest.mark.parametrize("overlays", [(), (PHANTOM,)], ids=["full grid", "phantom grid"])
 def test_train_evaluate_and_inference_have_the_same_preprocessing_and_network(overlays: tuple[Path, ...], rated: Path):
     configs = [parsed(*files, *overlays) for files in ((INFERENCE,), (TRAIN,), (TRAIN, EVALUATE))]

@@ -103,6 +103,24 @@ def test_a_leak_needs_no_image_and_goes_over_other_organs(scene):
     assert np.mean(taken) > 0.5
 
 
+def test_an_over_painted_organ_grows_over_the_body_and_stays_in_it(scene):
+    grown, others_lost, gains = set(), 0, []
+    for seed in range(30):
+        labels = spoilt("over_painted", scene, seed)
+        painted = labels != scene.labels
+        organs = set(np.unique(labels[painted]))
+        assert 1 <= len(organs) <= 2
+        assert organs <= {SPLEEN, RIGHT, LEFT, LIVER}
+        assert (scene.image[painted] > 0.12).mean() > 0.8
+        grown |= organs
+        others_lost += bool((scene.labels[painted] > 0).any())
+        gains.append(painted.sum() / (scene.labels == max(organs)).sum())
+    assert grown == {SPLEEN, RIGHT, LEFT, LIVER}
+    assert 5 < others_lost < 25
+    assert np.quantile(gains, 0.1) < 0.5
+    assert np.quantile(gains, 0.9) > 3
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_shrunken_organ_loses_its_surface_first(scene, seed):
     labels = spoilt("shrunken", scene, seed)
@@ -222,7 +240,7 @@ def test_graded_modes_give_all_codes_and_the_others_gross_failures(scene):
     for name in MODES:
         codes = Counter(rate(spoilt(name, scene, seed), scene.labels, spacing=SPACING) for seed in range(40))
         shares[name] = [codes[code] / 40 for code in (0, 1, 2)]
-    for name in ("leaked", "shrunken", "fragments", "shifted", "cut_off"):
+    for name in ("leaked", "over_painted", "shrunken", "fragments", "shifted", "cut_off"):
         assert min(shares[name]) >= 0.05, shares
     for name in ("swapped", "upside_down", "empty", "other_case"):
         assert shares[name] == [0, 0, 1], shares

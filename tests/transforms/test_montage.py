@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from custom_components.anatomy import INDEX, NUM_CLASSES, ORGANS
 from custom_components.data.phantom.scan import make_phantom
-from custom_components.transforms.montage import montage, montage_grid
+from custom_components.transforms.montage import in_view, montage, montage_grid
 
 SHAPE = (6, 5, 9)
 
@@ -49,6 +49,23 @@ def test_a_marker_voxel_shows_at_its_place(voxel):
     picture = montage(image, torch.zeros(1, 1, *SHAPE, dtype=torch.uint8))
     row, column = 5 * (z // 3) + 4 - y, 6 * (z % 3) + 5 - x  # slices 3 in a row; anterior up, right on the left
     assert (picture[0].sum(0) > 0).nonzero().tolist() == [[row, column]]
+
+
+@pytest.mark.parametrize("voxel", [(0, 0, 0), (5, 4, 8), (1, 3, 4), (4, 0, 2)])
+def test_a_marker_voxel_shows_at_its_place_in_coronal_slices(voxel):
+    image = torch.zeros(1, 1, *SHAPE)
+    image[(0, 0, *voxel)] = 1
+    x, y, z = voxel
+    coronal = in_view(image, "coronal")
+    picture = montage(coronal, torch.zeros_like(coronal, dtype=torch.uint8))
+    row, column = 9 * (y // 3) + 8 - z, 6 * (y % 3) + 5 - x  # 5 slices, 3 in a row; superior up, right on the left
+    assert (picture[0].sum(0) > 0).nonzero().tolist() == [[row, column]]
+
+
+def test_other_views_are_refused():
+    assert in_view(torch.zeros(2, 3, 4), "axial").shape == (2, 3, 4)
+    with pytest.raises(ValueError, match="view is 'sagittal', expected axial or coronal"):
+        in_view(torch.zeros(2, 3, 4), "sagittal")
 
 
 def test_the_liver_is_on_the_viewers_left_and_slices_go_up_from_inferior():

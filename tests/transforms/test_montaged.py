@@ -42,6 +42,16 @@ def test_by_default_it_is_what_the_discriminator_sees():
     assert torch.equal(Montaged()(data)["montage"], made(data, size=DISCRIMINATOR_SIZE, alpha=ALPHA))
 
 
+def test_a_coronal_montage_is_that_of_the_turned_volumes():
+    data = item()
+    turned = {key: data[key].transpose(-1, -2) for key in ("image", "segmentation")}
+    assert torch.equal(Montaged(size=None, view="coronal")(data)["montage"], made(turned))
+    drawn = RandMontaged(alpha_range=(0.3, 0.5), prob=0.0, size=None, view="coronal")(data)
+    assert torch.equal(drawn["montage"], made(turned))
+    with pytest.raises(ValueError, match="view is 'oblique', expected axial or coronal"):
+        Montaged(view="oblique")
+
+
 def test_the_size_may_be_a_list_as_configurations_have_it():
     assert Montaged(size=[16, 20])(item())["montage"].shape == (3, 16, 20)
 
