@@ -1,4 +1,4 @@
-"""Handler that scores each segmentation of an inference run."""
+"""Handler that scores each segmentation of an inference run, and takes a better candidate where there is one."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ from custom_components.data.set_aside import ERROR, SetAsideDataset, one_line_re
 from custom_components.engines import SET_ASIDE
 from custom_components.handlers.qa_scores import score_row
 from custom_components.inferers import AutocastInferer
+from custom_components.learning.ranking import CandidateRanking
 from custom_components.transforms.montage import DISCRIMINATOR_SIZE, montage
 
 DISCRIMINATOR = "discriminator_sha256"
-SCORE_COLUMNS = ("score", "code", "low", "high", DISCRIMINATOR)
+CANDIDATE, FIRST_SCORE = "candidate", "first_score"
+SCORE_COLUMNS = ("score", "code", "low", "high", DISCRIMINATOR, CANDIDATE, FIRST_SCORE)
 
 
 class SegmentationScore:
     """Give `engine.state.qa_score` of each case: texts for `SCORE_COLUMNS`.
 
     These are the score, its code, the interval's ends, and the SHA-256 of the weights that it is of. If the score is no
-    finite number the case is set aside: then there are `status` and `reason` instead.
+    finite number the case is set aside: then there are `status` and `reason` instead. With `candidates` there are also
+    the name of the segmentation that was taken and the score of the network's own; what is taken replaces the output,
+    so that what is written, its montage and its score belong together.
 
     The montage is that of the most probable organs on the network's grid, before they go back to the image's own. It is
     the one that `qa_discriminator` makes of the written file, up to that resampling. A `SegmentationSummary` that is
@@ -44,6 +48,7 @@ class SegmentationScore:
         inferer: runs the network; default `AutocastInferer()`.
         finished: cases of earlier runs, see `custom_components.data.qa_inference.finished_cases`, with the transform
             `custom_components.preprocessing.qa_preprocessing`.
+        candidates: looks for a better segmentation where the score exceeds its limit.
 
     Example::
 
@@ -61,12 +66,14 @@ class SegmentationScore:
         size: Sequence[int] = DISCRIMINATOR_SIZE,
         inferer: Callable[..., Tensor] | None = None,
         finished: SetAsideDataset | None = None,
+        candidates: CandidateRanking | None = None,
     ) -> None:
         self.network = network.eval()
         self.interval = interval
         self.size = (int(size[0]), int(size[1]))
         self.inferer = AutocastInferer() if inferer is None else inferer
         self.finished = finished
+        self.candidates = candidates
         self._sha256 = sha256_of(Path(weights))
         self._places = {} if finished is None else {item[CASE_ID]: n for n, item in enumerate(finished.data)}
 
@@ -81,8 +88,17 @@ class SegmentationScore:
     def __call__(self, engine: Any) -> None:
         """Score the case of this iteration."""
         output = engine.state.output
-        labels = output[CommonKeys.PRED].argmax(1, keepdim=True)
-        engine.state.qa_score = self._row(self._score(output[CommonKeys.IMAGE], labels))
+        image, logits = output[CommonKeys.IMAGE], output[CommonKeys.PRED]
+        score = self._score(image, logits.argmax(1, keepdim=True))
+        if self.candidates is None:
+            engine.state.qa_score = self._row(score)
+            return
+        taken = self.candidates(engine.network, image, logits, score, self._score)
+        output[CommonKeys.PRED] = taken.logits
+        row = self._row(taken.score)
+        if "score" in row:
+            row |= {CANDIDATE: taken.candidate, FIRST_SCORE: f"{taken.first_score:.4f}"}
+        engine.state.qa_score = row
 
     def of_finished(self, case_id: str, earlier: Row, device: torch.device | str) -> Row:
         """Score a case that an earlier run segmented, from its files unless its row has a score of the same weights.
@@ -97,7 +113,8 @@ class SegmentationScore:
         """
         try:
             if earlier.get("score") and earlier.get(DISCRIMINATOR) == self._sha256:
-                return self._row(float(earlier["score"]))
+                kept = {name: earlier.get(name, "") for name in (CANDIDATE, FIRST_SCORE)}
+                return self._row(float(earlier["score"])) | kept
             item = self.finished[self._places[case_id]] if self.finished is not None else {ERROR: "no files are given"}
             if ERROR not in item:
                 volumes = (torch.as_tensor(item[key])[None].to(device) for key in ("image", "segmentation"))

@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine, Events
 from monai.data import DataLoader, MetaTensor
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ from custom_components.engines import CaseEvaluator
 from custom_components.handlers.segmentation_score import SegmentationScore
 from custom_components.handlers.segmentation_summary import SegmentationSummary
 from custom_components.inferers import AutocastInferer
+from custom_components.learning.candidates import Contrast, Gamma
+from custom_components.learning.ranking import CandidateRanking
 from custom_components.preprocessing import ct_preprocessing, qa_preprocessing, segmentation_postprocessing
 from custom_components.transforms.montage import montage
 
@@ -51,13 +54,23 @@ def weights_of(folder: Path, factor: float = 3.0) -> Path:
 
 
 def run(
-    folder: Path, *, interval: ScoreInterval | None = None, discriminator: nn.Module | None = None
+    folder: Path,
+    *,
+    interval: ScoreInterval | None = None,
+    discriminator: nn.Module | None = None,
+    candidates: CandidateRanking | None = None,
+    output_dir: Path | None = None,
 ) -> tuple[dict[str, dict], nn.Module]:
     torch.manual_seed(0)
     network = nn.Conv3d(1, 13, 1)
     cases = [{"case_id": name, "image": "x"} for name in ("a", "bad", "ccc")]
     score = SegmentationScore(
-        discriminator or Mean(), weights=weights_of(folder), interval=interval, size=(16, 16), inferer=FLOAT32
+        discriminator or Mean(),
+        weights=weights_of(folder),
+        interval=interval,
+        size=(16, 16),
+        inferer=FLOAT32,
+        candidates=candidates,
     )
     summary = SegmentationSummary(folder, score=score)
     CaseEvaluator(
@@ -66,9 +79,24 @@ def run(
         network=network,
         inferer=FLOAT32,
         postprocessing=segmentation_postprocessing(invert=False),
-        val_handlers=[score, summary],
+        val_handlers=[score, *([Keep(output_dir)] if output_dir else []), summary],
     ).run()
     return rows(folder), network
+
+
+class Keep:
+    """Writes the label map of each case."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if "pred" in engine.state.output[0]:
+            pred = engine.state.output[0]["pred"].as_tensor()
+            torch.save(pred, self.folder / f"{engine.state.case.case_id}.pt")
 
 
 def rows(folder: Path) -> dict[str, dict]:
@@ -87,6 +115,38 @@ def test_score_is_that_of_the_montage_of_the_hard_segmentation(tmp_path: Path):
         assert row["code"] == str(round(score))
         assert float(row["high"]) == pytest.approx(score + 0.25, abs=1e-3)
     assert rows["a"]["score"] != rows["ccc"]["score"]
+
+
+@torch.no_grad()
+def test_label_map_and_score_are_those_of_the_candidate_that_is_taken(tmp_path: Path):
+    sources = [Gamma(0.2), Gamma(8.0), Contrast(1.2)]
+    ranking = CandidateRanking(sources, limit=-1.0, inferer=FLOAT32)
+    table, network = run(tmp_path, candidates=ranking, output_dir=tmp_path)
+    (tmp_path / "first").mkdir()
+    first, _ = run(tmp_path / "first")
+    taken = set()
+    for name in ("a", "ccc"):
+        image = load({"case_id": name})["image"].as_tensor()[None]
+        found = {"first": network(image).argmax(1, keepdim=True)}
+        found |= {source.name: source(image, network).argmax(1, keepdim=True) for source in sources}
+        scores = {key: float(Mean()(montage(image, labels, size=(16, 16)))) for key, labels in found.items()}
+        best = min(scores, key=scores.get)
+        row = table[name]
+        assert row["candidate"] == best
+        assert float(row["score"]) == pytest.approx(scores[best], abs=1e-4)
+        assert row["first_score"] == first[name]["score"]
+        assert torch.equal(torch.load(tmp_path / f"{name}.pt").long(), found[best][0])
+        taken.add(best)
+    assert taken != {"first"}
+    assert (table["bad"]["candidate"], first["a"]["candidate"]) == ("", "")
+
+
+def test_a_first_score_up_to_the_limit_keeps_the_first_segmentation(tmp_path: Path):
+    ranking = CandidateRanking([Gamma(0.2), Gamma(8.0)], limit=3.0, inferer=FLOAT32)
+    table, _ = run(tmp_path, candidates=ranking)
+    for name in ("a", "ccc"):
+        assert table[name]["candidate"] == "first"
+        assert table[name]["first_score"] == table[name]["score"]
 
 
 def test_a_case_that_is_set_aside_gets_no_score_of_another(tmp_path: Path):

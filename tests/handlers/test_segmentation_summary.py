@@ -37,7 +37,7 @@ def run(summary: SegmentationSummary, cases: list[CaseResult], stop_after: int |
     engine.run(cases)
 
 
-SCORES = ["score", "code", "low", "high", "discriminator_sha256"]
+SCORES = ["score", "code", "low", "high", "discriminator_sha256", "candidate", "first_score"]
 
 
 def rows(path: Path) -> dict[str, dict[str, str]]:

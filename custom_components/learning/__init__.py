@@ -1,0 +1,1 @@
+"""Learning from QA codes: candidate segmentations, their ranking, pseudo-labels and rounds."""
