@@ -19,7 +19,7 @@ run() { # NAME OPTION...
     local name="$1" folder="$OUT/options/$1"
     shift
     if [ ! -e "$folder/test.csv" ]; then
-        python -m monai.bundle run training --config_file "['$SEMI/train.yaml','$SEMI/phantom.yaml']" --dataset_dir "$DATA" \
+        python -m monai.bundle run training --config_file "['$SEMI/train.yaml','$SEMI/train_published.yaml','$SEMI/phantom.yaml']" --dataset_dir "$DATA" \
             --baseline_path "$OUT/baseline/models/model.pt" --discriminator_paths "$FIRST" --ckpt_dir "$folder/models" \
             --output_dir "$folder/training" --resume true --max_epochs 20 "$@"
         python -m monai.bundle run inferring --config_file "['$SEMI/inference.yaml','$SEMI/phantom.yaml']" \

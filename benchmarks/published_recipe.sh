@@ -58,7 +58,7 @@ score_second "$OUT/baseline/test"
 for epochs in $EPOCHS; do
     RUN="$OUT/published/epoch$epochs"
     if [ ! -e "$RUN/model.pt" ]; then
-        python -m monai.bundle run training --config_file "['$SEMI/train.yaml','$SEMI/phantom.yaml']" --dataset_dir "$DATA" \
+        python -m monai.bundle run training --config_file "['$SEMI/train.yaml','$SEMI/train_published.yaml','$SEMI/phantom.yaml']" --dataset_dir "$DATA" \
             --baseline_path "$OUT/baseline/models/model.pt" --discriminator_paths "$OUT/discriminator/models/model.pt" \
             --ckpt_dir "$OUT/published/models" --output_dir "$OUT/published/training" --resume true --max_epochs "$epochs"
         mkdir -p "$RUN"

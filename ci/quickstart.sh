@@ -76,7 +76,7 @@ run python -m monai.bundle run inferring --config_file "['$QA_CONFIGS/inference.
     --output_dir "$QA/scores"
 
 # the discriminator becomes a loss on all the unlabelled cases; then they are segmented, coded and compared again
-run python -m monai.bundle run training --config_file "['$SEMI_CONFIGS/train.yaml','$SEMI_CONFIGS/phantom.yaml']" \
+run python -m monai.bundle run training --config_file "['$SEMI_CONFIGS/train.yaml','$SEMI_CONFIGS/train_published.yaml','$SEMI_CONFIGS/phantom.yaml']" \
     --dataset_dir "$DATA" --baseline_path "$BASELINE/models/model.pt" --discriminator_paths "$QA/models/model.pt" \
     --ckpt_dir "$SEMI/models" --output_dir "$SEMI/training" --max_epochs 20 --resume true
 AGAIN=false

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import fire
 
 from custom_components.codes_command import CODES_COMMANDS
+from custom_components.learning_command import adversarial, pseudo_labels
 from custom_components.report_command import report
 from custom_components.user_errors import root_cause
 
@@ -66,7 +67,14 @@ def phantom(
 
 
 def rate(
-    segmentations: str, truth: str, output: str, *, noise: float = 0.0, seed: int = 0, rater: str = "simulated"
+    segmentations: str,
+    truth: str,
+    output: str,
+    *,
+    cases: str = "",
+    noise: float = 0.0,
+    seed: int = 0,
+    rater: str = "simulated",
 ) -> str:
     """Code segmentations of phantoms 0, 1 or 2 as a rater would, from their truth; print the shares.
 
@@ -76,13 +84,19 @@ def rate(
         segmentations: folder that an inference wrote to.
         truth: folder `truth` of the cohort, or another folder of segmentations to compare with.
         output: CSV of codes to write.
+        cases: CSV with case_id, such as `codes request` writes: only these are rated.
         noise: standard deviation of the rater's error in judging an organ's quality (0 to 1).
         seed: of that error.
         rater: name in the codes.
     """
-    from custom_components.data.simulated_codes import rate_cohort
+    from custom_components.data.simulated_codes import rate_cohort, write_no_codes
+    from custom_components.learning.code_requests import read_requests
 
-    counts, set_aside = rate_cohort(str(segmentations), str(truth), str(output), noise=noise, seed=seed, rater=rater)
+    only = [one.case_id for one in read_requests(cases)] if cases else None
+    if only == []:
+        write_no_codes(output)
+        return f"0 cases, as {cases} lists none; see {output}"
+    counts, set_aside = rate_cohort(segmentations, truth, output, noise=noise, seed=seed, rater=rater, only=only)
     total = sum(counts.values())
     shares = ", ".join(f"code {code}: {counts[code]} ({counts[code] / max(total, 1):.0%})" for code in (0, 1, 2))
     line = f"{total} cases; {shares}; see {output}"
@@ -165,6 +179,8 @@ COMMANDS: Mapping[str, Command] = {
     "planes": planes,
     "montage": montage,
     "codes": CODES_COMMANDS,
+    "pseudo_labels": pseudo_labels,
+    "adversarial": adversarial,
     "report": report,
 }
 

@@ -15,6 +15,7 @@ import custom_components
 from custom_components.checkpoints import unwrapped
 from custom_components.data.unlabeled import NoUsableCaseError
 from custom_components.handlers.averaged_weights import AveragedWeights
+from custom_components.handlers.fooling_monitor import FooledError
 from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
 from custom_components.networks import QADiscriminator
@@ -88,22 +89,25 @@ def load_weights(network: torch.nn.Module, path: str | Path, made_by: str, optio
 
 
 @exit_on_user_error
-def load_discriminators(paths: str | Path | Sequence[str | Path]) -> list[QADiscriminator]:
+def load_discriminators(
+    paths: str | Path | Sequence[str | Path], *, option: str = "discriminator_paths"
+) -> list[QADiscriminator]:
     """Load trained discriminators, in eval mode and without gradients; for use in configs.
 
     Args:
         paths: weights that the bundle `qa_discriminator` made: one file, or several for an ensemble.
+        option: the setting that names the files, for the message.
 
     Raises:
         SystemExit: there is none, or a file is missing or holds other weights; one line, and exit code 1.
     """
     files: list = list(paths) if isinstance(paths, list | tuple) else [paths]
     if not files or not all(isinstance(file, str | Path) for file in files):
-        raise ValueError(f"discriminator_paths is {paths!r}, expected a file or a list of files")
+        raise ValueError(f"{option} is {paths!r}, expected a file or a list of files")
     command = "python -m monai.bundle run training --config_file bundles/qa_discriminator/configs/train.yaml"
     networks = [QADiscriminator() for _ in files]
     for network, path in zip(networks, files, strict=True):
-        load_weights(network, path, command, "discriminator_paths")
+        load_weights(network, path, command, option)
         network.eval().requires_grad_(False)
     return networks
 
@@ -134,10 +138,10 @@ def run_training(trainer: Engine) -> None:
     """Run a trainer; what its user can mend ends the program with one line instead of a traceback.
 
     Raises:
-        SystemExit: the loss became NaN or infinite, the saved state does not fit a run that is to be resumed, or no
-            unlabelled case can be loaded.
+        SystemExit: the loss became NaN or infinite, the saved state does not fit a run that is to be resumed, no
+            unlabelled case can be loaded, or the fooling monitor was told to stop a run that it flags.
     """
     try:
         trainer.run()
-    except (NonFiniteError, ResumeError, NoUsableCaseError) as error:
+    except (NonFiniteError, ResumeError, NoUsableCaseError, FooledError) as error:
         raise SystemExit(f"error: {error}") from None

@@ -1,4 +1,4 @@
-"""The commands `python -m custom_components codes ...`: count, compare, merge and split QA codes."""
+"""The commands `python -m custom_components codes ...`: count, compare, merge, split and request QA codes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from custom_components.learning_command import request
 
 if TYPE_CHECKING:
     from custom_components.data.code_problems import Codes, Problem
@@ -197,6 +199,7 @@ CODES_COMMANDS: dict[str, Callable[..., Any]] = {
     "agreement": agreement,
     "merge": merge,
     "split": split,
+    "request": request,
 }
 
 

@@ -109,6 +109,11 @@ class QAScoreGradient:
             gradient *= probabilities.detach().amax(1, keepdim=True) < 1 - self.uncertainty
         return SegmentationGradient(loss, gradient, score)
 
+    @torch.no_grad()
+    def score(self, image: Tensor, segmentation: Tensor) -> Tensor:
+        """Give the mean score (B,) of a segmentation, probabilities (B, C, X, Y, Z) or labels (B, 1, X, Y, Z)."""
+        return torch.stack([self._score(one, image, segmentation) for one in self.discriminators]).mean(0)
+
     def _score(self, network: nn.Module, image: Tensor, probabilities: Tensor) -> Tensor:
         alpha = jittered_alpha(self.jitter) if self.jitter else ALPHA
         picture = montage(image, probabilities, size=self.size, alpha=alpha, straight_through=self.straight_through)

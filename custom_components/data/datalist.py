@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from custom_components.anatomy import label_map
 from custom_components.case_ids import CASE_ID, case_id_of, check_case_id
 from custom_components.data.set_aside import ERROR
+from custom_components.files import complete_file
 from custom_components.user_errors import exit_on_user_error
 
 
@@ -54,6 +56,48 @@ def _csv_entries(path: Path, text: str) -> list[Mapping]:
     if "image" not in (rows.fieldnames or []):
         raise ValueError(f"{path}: columns are {rows.fieldnames}, expected 'image' and optionally 'case_id'")
     return list(rows)
+
+
+def copy_datalist(source: str | Path, output: str | Path, changes: Mapping[str, Sequence[Any]]) -> None:
+    """Write a Decathlon `dataset.json` in another folder, with paths that hold there.
+
+    Args:
+        source: the file.
+        output: the new one.
+        changes: sections that are replaced or added; their entries have absolute paths.
+
+    Raises:
+        ValueError: the source cannot be read or is no object of lists.
+        OSError: the output cannot be written.
+    """
+    source, output = Path(source), Path(output)
+    try:
+        content = json.loads(source.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"datalist is {source}: {getattr(error, 'strerror', None) or 'no JSON'}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{source}: holds a {type(content).__name__}, expected lists by section")
+    base, folder = source.parent.absolute(), output.parent.absolute()
+    for name, value in {**content, **changes}.items():
+        content[name] = [_moved(entry, base, folder) for entry in value] if isinstance(value, list) else value
+    with complete_file(output) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _moved(entry: Any, base: Path, folder: Path) -> Any:
+    """The same entry for a list in another folder."""
+    if isinstance(entry, str):
+        return _relative(base / entry, folder)
+    if not isinstance(entry, dict):
+        return entry
+    return {**entry, **{key: _relative(base / entry[key], folder) for key in ("image", "label") if entry.get(key)}}
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive of Windows
+        return str(path)
 
 
 CASE_KEYS = ("image", "label", CASE_ID, "label_set")

@@ -20,15 +20,7 @@ def read_scores(path: str | Path) -> dict[str, float]:
         ValueError: the file cannot be read, lacks a column or all scores, holds a score that is no number, or two of
             one case; one line that says which.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'no CSV in UTF-8'}") from None
-    found = ", ".join(map(str, rows[0])) if rows else "none"
-    for column in (CASE_ID, SCORE):
-        if not rows or column not in rows[0]:
-            raise ValueError(f"{path}: columns are {found}, expected {CASE_ID} and {SCORE}")
+    rows = _rows(path, SCORE)
     scores: dict[str, float] = {}
     for line, row in enumerate(rows, start=2):
         case_id, cell = row[CASE_ID], (row[SCORE] or "").strip()
@@ -40,6 +32,31 @@ def read_scores(path: str | Path) -> dict[str, float]:
     if not scores:
         raise ValueError(f"{path}: no case has a score, expected at least one")
     return scores
+
+
+def taken_candidates(path: str | Path) -> dict[str, str]:
+    """Read which candidate an inference took, of the cases where it was not the network's own first segmentation.
+
+    Args:
+        path: its `summary.csv`, with the column `candidate`.
+
+    Raises:
+        ValueError: the file cannot be read or lacks a column.
+    """
+    return {row[CASE_ID]: row["candidate"] for row in _rows(path, "candidate") if row["candidate"] not in ("", "first")}
+
+
+def _rows(path: str | Path, column: str) -> list[dict[str, str]]:
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'no CSV in UTF-8'}") from None
+    found = ", ".join(map(str, rows[0])) if rows else "none"
+    for name in (CASE_ID, column):
+        if not rows or name not in rows[0]:
+            raise ValueError(f"{path}: columns are {found}, expected {CASE_ID} and {column}")
+    return rows
 
 
 def _number(cell: str, where: str) -> float:

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,7 @@ def rate_cohort(
     noise: float = 0.0,
     seed: int = 0,
     rater: str = RATER,
+    only: Collection[str] | None = None,
 ) -> CohortCodes:
     """Rate the segmentation of every case whose truth is known and write the codes.
 
@@ -54,6 +55,7 @@ def rate_cohort(
         noise: standard deviation of the rater's error, see `rate`.
         seed: of that error; each case has its own, whichever others there are.
         rater: name in the table.
+        only: the cases to rate; all if not given.
 
     Returns:
         The counts of the codes, and the cases set aside with their reasons.
@@ -62,6 +64,10 @@ def rate_cohort(
         ValueError: a folder holds no such files, or no case is in both.
     """
     paths, truths = volume_files(segmentations), volume_files(truth)
+    if only is not None:
+        paths, truths = ({name: one[name] for name in one if name in only} for one in (paths, truths))
+        if missing := sorted(set(only) - paths.keys()):
+            raise ValueError(f"{segmentations}: case {missing[0]!r} is to be rated and has no segmentation")
     cases = sorted(paths.keys() & truths.keys())
     if not cases:
         raise ValueError(f"no case of {segmentations} has a truth in {truth}: {next(iter(paths))} is not there")
@@ -77,6 +83,11 @@ def rate_cohort(
             logger.warning("%s: set aside: %s", case_id, error)
     _write(Path(output), rows)
     return CohortCodes(Counter(int(row["code"]) for row in rows), set_aside)
+
+
+def write_no_codes(output: str | Path) -> None:
+    """Write a table of codes without a row."""
+    _write(Path(output), [])
 
 
 def _only(paths: Sequence[Path]) -> Path:

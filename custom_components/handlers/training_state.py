@@ -38,7 +38,8 @@ class TrainingState:
 
     Args:
         path: file to write.
-        objects: named things with `state_dict` and `load_state_dict`: network, optimiser, scheduler, handlers.
+        objects: named things with `state_dict` and `load_state_dict`: network, optimiser, scheduler, handlers. One that
+            is None, as what a configuration has switched off, is left out.
         resume: load `path` before the first epoch; if it does not exist, training starts from the beginning.
         settings: named numbers, texts or lists of them that must be the same in a run that resumes. `null`, `true` and
             `false`, which the command line of `monai.bundle` leaves texts, are what they say.
@@ -62,7 +63,7 @@ class TrainingState:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
-        self.objects = dict(objects)
+        self.objects = {name: item for name, item in objects.items() if item is not None}
         self.resume = resume
         self._is_new_run = not resume
         self.settings = {name: _plain(value) for name, value in (settings or {}).items()}

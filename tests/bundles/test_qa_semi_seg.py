@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -21,8 +22,9 @@ from custom_components.networks import QADiscriminator
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
 BUNDLE = BUNDLES / "qa_semi_seg"
-TRAIN, EVALUATE, INFERENCE, PHANTOM, MULTI = (
-    BUNDLE / "configs" / f"{name}.yaml" for name in ("train", "evaluate", "inference", "phantom", "multi_gpu_train")
+TRAIN, PUBLISHED, EVALUATE, INFERENCE, PHANTOM, MULTI = (
+    BUNDLE / "configs" / f"{name}.yaml"
+    for name in ("train", "train_published", "evaluate", "inference", "phantom", "multi_gpu_train")
 )
 BASELINE = BUNDLES / "baseline_seg" / "configs"
 QA = BUNDLES / "qa_discriminator" / "configs"
@@ -38,7 +40,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Weights of a baseline and of a discriminator, at random."""
     folder = tmp_path_factory.mktemp("start")
     torch.manual_seed(0)
-    network = parsed(TRAIN, PHANTOM, **{"network_def#channels": SMALL["network_def#channels"]})
+    network = parsed(TRAIN, PUBLISHED, PHANTOM, **{"network_def#channels": SMALL["network_def#channels"]})
     torch.save(network.get_parsed_content("network_def").state_dict(), folder / "baseline.pt")
     torch.save(QADiscriminator().state_dict(), folder / "discriminator.pt")
     return {"baseline_path": folder / "baseline.pt", "discriminator_paths": folder / "discriminator.pt"}
@@ -48,7 +50,7 @@ def train(
     cohort: Path, folder: Path, start: dict[str, Path], *overlays: Path, **override: object
 ) -> subprocess.CompletedProcess:
     places = {"dataset_dir": cohort, "ckpt_dir": folder / "models", "output_dir": folder / "training"}
-    return bundle_run("training", TRAIN, PHANTOM, *overlays, **places, **{**start, **SMALL, **override})
+    return bundle_run("training", TRAIN, PUBLISHED, PHANTOM, *overlays, **places, **{**start, **SMALL, **override})
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +62,65 @@ def trained(cohort: Path, start: dict[str, Path], tmp_path_factory: pytest.TempP
     return folder
 
 
+@pytest.fixture(scope="module")
+def coded(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Datalist in which the unlabelled cases have a segmentation that was coded 0; it is their truth."""
+    folder = tmp_path_factory.mktemp("coded")
+    cases = [Path(case["image"]).name for case in json.loads((cohort / "dataset.json").read_text())["unlabeled"]]
+    for name in cases:
+        shutil.copy(cohort / "truth" / name, folder / name)
+    rows = [f"{name.removesuffix('.nii.gz')},0" for name in cases]
+    (folder / "codes.csv").write_text("\n".join(["case_id,code", *rows]))
+    command = ["pseudo_labels", folder / "dataset.json", "--datalist", cohort / "dataset.json"]
+    command += ["--segmentations", folder, "--codes", folder / "codes.csv"]
+    done = subprocess.run(
+        [sys.executable, "-m", "custom_components", *map(str, command)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "dataset.json"
+
+
+def learn(coded: Path, folder: Path, start: dict[str, Path], *overlays: Path, **override: object):
+    """Run the default training, with pseudo-labels and without a discriminator."""
+    places = {"datalist": coded, "ckpt_dir": folder / "models", "output_dir": folder / "training"}
+    places |= {"baseline_path": start["baseline_path"], "discriminator_paths": folder / "absent.pt"}
+    return bundle_run("training", TRAIN, PHANTOM, *overlays, **places, **{**SMALL, "epoch_cases": 4, **override})
+
+
+def test_default_training_learns_from_pseudo_labels_and_resumes_bit_for_bit(
+    coded: Path, start: dict[str, Path], tmp_path: Path
+):
+    (tmp_path / "kill.yaml").write_text(KILL)
+    whole = learn(coded, tmp_path / "whole", start)
+    assert whole.returncode == 0, whole.stderr
+    killed = learn(coded, tmp_path / "parts", start, tmp_path / "kill.yaml")
+    assert killed.returncode == -signal.SIGKILL
+    done = learn(coded, tmp_path / "parts", start, resume=True)
+    assert done.returncode == 0, done.stderr
+    states = [torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "parts")]
+    assert states[0]["trainer"]["iteration"] == 12
+    assert "qa_score_loss" not in states[0]
+    for name in states[0]["network"]:
+        assert torch.equal(states[0]["network"][name], states[1]["network"][name])
+    labels_only = learn(coded, tmp_path / "labels_only", start, pseudo_section="null")
+    assert labels_only.returncode == 0, labels_only.stderr
+    other = torch.load(tmp_path / "labels_only" / "models" / "last.pt", weights_only=True)["network"]
+    assert any(not torch.equal(other[name], states[0]["network"][name]) for name in other)
+
+
+def test_a_datalist_without_pseudo_labels_is_one_line(cohort: Path, start: dict[str, Path], tmp_path: Path):
+    done = learn(cohort / "dataset.json", tmp_path, start)
+    assert done.returncode == 1
+    assert "section 'pseudo' not found, found training, validation, unlabeled" in done.stderr
+    assert "python -m custom_components pseudo_labels" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("overlays", [(), (PHANTOM,)], ids=["full grid", "phantom grid"])
 def test_all_configurations_have_the_preprocessing_and_network_of_the_baseline(overlays: tuple[Path, ...]):
     small = [BASELINE / "phantom.yaml"] if overlays else []
     baseline = parsed(BASELINE / "inference.yaml", *small)
-    for files in ((INFERENCE,), (TRAIN,), (TRAIN, EVALUATE)):
+    for files in ((INFERENCE,), (TRAIN,), (TRAIN, PUBLISHED), (TRAIN, EVALUATE)):
         config = parsed(*files, *overlays)
         for item in ("preprocessing", "network_def", "inferer"):
             found, wanted = (settings_of(one, item) for one in (config, baseline))
@@ -86,14 +142,19 @@ def test_inference_is_that_of_the_baseline():
     assert ours == baseline
 
 
-@pytest.mark.parametrize(("config", "kind"), [(TRAIN, "train"), (INFERENCE, "infer")])
+@pytest.mark.parametrize(
+    ("configs", "kind"),
+    [((TRAIN,), "train"), ((TRAIN, PUBLISHED), "train"), ((INFERENCE,), "infer")],
+    ids=["default", "published", "inference"],
+)
 def test_all_properties_of_the_bundle_specification_are_there(
-    config: Path, kind: str, trained: Path, cohort: Path, start: dict[str, Path]
+    configs: tuple[Path, ...], kind: str, trained: Path, coded: Path, cohort: Path, start: dict[str, Path]
 ):
     workflow = ConfigWorkflow(
-        config_file=[str(config), str(PHANTOM)],
+        config_file=[*map(str, configs), str(PHANTOM)],
         workflow_type=kind,
         dataset_dir=str(cohort),
+        datalist=None if kind == "infer" else str(coded),
         ckpt_dir=str(trained / "models"),
         output_dir=str(trained / "properties"),
         **{name: str(path) for name, path in start.items()},
@@ -105,19 +166,22 @@ def test_all_properties_of_the_bundle_specification_are_there(
 
 @pytest.mark.parametrize("overlays", [(), (PHANTOM,), (MULTI,)], ids=["alone", "phantom", "several processes"])
 def test_numbers_are_those_of_the_published_recipe(overlays: tuple[Path, ...]):
-    config = parsed(TRAIN, *overlays)
+    config = parsed(TRAIN, PUBLISHED, *overlays)
     assert config["optimizer#_target_"] == "torch.optim.Adam"
     numbers = {name: config[name] for name in ("learning_rate", "qa_weight", "qa_interval", "accumulation_steps")}
     assert numbers == {"learning_rate": 1e-4, "qa_weight": 1.0, "qa_interval": 1, "accumulation_steps": 1}
     assert (config["qa_batch_size"], config["train#dataloader#batch_size"]) == (1, 1)
     assert config["loss#cross_entropy_weight"] == 0  # Dice alone
+    assert (config["pseudo_section"], config["epoch_cases"]) == (None, None)
     off = ("qa_ramp", "max_norm", "ema_momentum", "jitter", "uncertainty", "anchor_weight")
     assert [name for name in off if config[name]] == []
 
 
 def anchored(**override: object) -> ConfigParser:
     """The configuration with an anchor, and of the handlers only the one that averages."""
-    config = parsed(TRAIN, PHANTOM, **{"network_def#channels": SMALL["network_def#channels"], "anchor_weight": 1})
+    config = parsed(
+        TRAIN, PUBLISHED, PHANTOM, **{"network_def#channels": SMALL["network_def#channels"], "anchor_weight": 1}
+    )
     config["train#handlers"] = config["train#handlers"][:1]
     for name, value in override.items():
         config[name] = value
@@ -177,7 +241,8 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
     (tmp_path / "kill.yaml").write_text(KILL)
     options = {
         "qa_ramp": 9, "jitter": 0.5, "straight_through": True, "anchor_weight": 0.5, "ema_momentum": 0.1,
-        "max_norm": 0.5, "unlabeled_workers": 1, "unlabeled_cache_rate": 0.0,
+        "max_norm": 0.5, "unlabeled_workers": 1, "unlabeled_cache_rate": 0.0, "monitor_interval": 3,
+        "watcher_paths": start["discriminator_paths"],
     }  # fmt: skip
     whole = train(cohort, tmp_path / "whole", start, **options)
     assert whole.returncode == 0, whole.stderr
@@ -192,6 +257,10 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
     assert states[0]["qa_score_loss"] == states[1]["qa_score_loss"]
     curves = [pd.read_csv(tmp_path / name / "training" / "learning_curve.csv") for name in ("whole", "parts")]
     pd.testing.assert_frame_equal(*curves)
+    looks = [pd.read_csv(tmp_path / name / "training" / "fooling.csv") for name in ("whole", "parts")]
+    assert list(looks[0]["iteration"]) == [0, 3, 6, 9, 12]
+    assert looks[0]["watcher_score"].notna().all()
+    pd.testing.assert_frame_equal(*looks)
 
 
 def test_every_number_that_makes_another_experiment_is_among_the_settings_of_the_state():
@@ -200,7 +269,8 @@ def test_every_number_that_makes_another_experiment_is_among_the_settings_of_the
     names = list(config.get())
     numbers = names[names.index("seed") : names.index("network_def")]
     free = {"max_epochs", "max_nonfinite", "resume", "keep", "val_interval", "num_workers", "compile"}
-    free |= {"unlabeled_cache_rate", "unlabeled_workers"}
+    free |= {"unlabeled_cache_rate", "unlabeled_workers", "watcher_paths", "watcher_view", "reference_section"}
+    free |= {"monitor_interval", "monitor_cases", "monitor_stop"}
     assert set(numbers) - free == set(state["settings"]) - {"cross_entropy_weight"}
 
 
@@ -221,10 +291,12 @@ def test_another_experiment_is_not_resumed(cohort: Path, trained: Path, start: d
         assert "Traceback" not in done.stderr
 
 
-def test_two_processes_train_together(cohort: Path, start: dict[str, Path], tmp_path: Path):
+@pytest.mark.parametrize("learner", ["published", "default"])
+def test_two_processes_train_together(cohort: Path, coded: Path, start: dict[str, Path], tmp_path: Path, learner: str):
+    configs = (TRAIN, PUBLISHED, PHANTOM, MULTI) if learner == "published" else (TRAIN, PHANTOM, MULTI)
     done = monai_bundle(
         *arguments(
-            "training", TRAIN, PHANTOM, MULTI, dataset_dir=cohort, ckpt_dir=tmp_path / "models",
+            "training", *configs, dataset_dir=cohort, datalist=coded, ckpt_dir=tmp_path / "models",
             output_dir=tmp_path / "training", **start, **SMALL,
         ),
         launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
@@ -232,8 +304,11 @@ def test_two_processes_train_together(cohort: Path, start: dict[str, Path], tmp_
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
-    assert state["trainer"]["iteration"] == 3 * 2
-    assert state["qa_score_loss"]["done"] == 3 * 2
+    if learner == "published":
+        assert state["trainer"]["iteration"] == 3 * 2
+        assert state["qa_score_loss"]["done"] == 3 * 2
+    else:
+        assert state["trainer"]["iteration"] == 3 * 3  # 4 labelled and 1 pseudo-labelled case for two
 
 
 def test_evaluation_and_inference_take_the_trained_weights(
@@ -258,6 +333,15 @@ def test_evaluation_and_inference_take_the_trained_weights(
         output_dir=tmp_path / "scores",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    ranked = bundle_run(
+        "inferring", INFERENCE, PHANTOM, dataset_dir=cohort / "imagesTs", output_dir=tmp_path / "ranked", candidates=3,
+        candidate_limit=-9, discriminator_path=start["discriminator_paths"], **channels,
+    )  # fmt: skip
+    assert ranked.returncode == 0, ranked.stderr
+    taken = pd.read_csv(tmp_path / "ranked" / "summary.csv").set_index("case_id")
+    assert set(taken["candidate"]) <= {"first", "gamma_0.6", "gamma_1.6", "contrast_1.5_0.5"}
+    assert (taken["first_score"] - summary["score"]).abs().max() < 1e-3
+    assert (taken["score"] <= taken["first_score"]).all()
     scores = pd.read_csv(tmp_path / "scores" / "qa_scores.csv").set_index("case_id")
     assert (scores["score"] - summary["score"]).abs().max() < 0.01  # of the files that were written
     torch.manual_seed(9)
@@ -305,14 +389,14 @@ def test_a_bad_number_is_one_line_with_the_name_of_the_option(
     item: str, option: str, value: object, expected: str, start: dict[str, Path], cohort: Path
 ):
     places = {name: str(path) for name, path in (*start.items(), ("dataset_dir", cohort))}
-    config = parsed(TRAIN, PHANTOM, **{**places, "unlabeled_cache_rate": 0, option: value})
+    config = parsed(TRAIN, PUBLISHED, PHANTOM, **{**places, "unlabeled_cache_rate": 0, option: value})
     config["train#handlers#1#_disabled_"] = True
     with pytest.raises(SystemExit, match=f"^error: {option} is {expected}$"):
         config.get_parsed_content(item)
 
 
 def test_null_on_the_command_line_is_no_floor(start: dict[str, Path]):
-    config = parsed(TRAIN, PHANTOM, qa_floor="null", discriminator_paths=str(start["discriminator_paths"]))
+    config = parsed(TRAIN, PUBLISHED, PHANTOM, qa_floor="null", discriminator_paths=str(start["discriminator_paths"]))
     assert config.get_parsed_content("unlabeled#gradient").floor is None
 
 
@@ -324,7 +408,8 @@ def test_alone_in_a_folder_it_does_not_take_its_own_weights_for_those_of_the_oth
     )
     (alone / "models").mkdir()
     torch.save({}, alone / "models" / "model.pt")
-    command = arguments("training", Path("configs/train.yaml"), Path("configs/phantom.yaml"), dataset_dir=cohort)
+    configs = (Path("configs") / f"{name}.yaml" for name in ("train", "train_published", "phantom"))
+    command = arguments("training", *configs, dataset_dir=cohort)
     done = monai_bundle(*command, cwd=alone, env={**os.environ, "PYTHONPATH": str(alone)})
     assert done.returncode == 1
     assert "error: no weights at ../baseline_seg/models/model.pt: make them with `python -m monai" in done.stderr

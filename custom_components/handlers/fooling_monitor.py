@@ -1,0 +1,219 @@
+"""Handler that watches whether a network pleases its discriminator or gets better."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ignite.distributed as idist
+import numpy as np
+import pandas as pd
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torch.utils.tensorboard import SummaryWriter
+
+from custom_components.anatomy import JUDGED_ORGANS
+from custom_components.checkpoints import unwrapped
+from custom_components.data.set_aside import ERROR
+from custom_components.files import complete_file
+from custom_components.inferers import AutocastInferer
+from custom_components.learning.fooling import FoolingRule, Labels, Look, Plausible, judged_dice, organ_findings
+from custom_components.options import check_number
+from custom_components.report.fooling_plot import draw_looks
+from custom_components.transforms.montage import AXIAL, DISCRIMINATOR_SIZE, View, in_view, montage
+
+logger = logging.getLogger(__name__)
+
+
+class FooledError(ValueError):
+    """The QA score of a training falls while its segmentations do not get better."""
+
+
+class Watcher(NamedTuple):
+    """A discriminator and the plane of the slices that it sees."""
+
+    network: nn.Module
+    view: View = AXIAL
+
+
+class FoolingMonitor:
+    """Segment fixed cases now and then, and flag a training whose score falls while nothing else gets better.
+
+    At the start and after every so many iterations the kept network segments the cases. Noted are the score of the
+    discriminators that give the gradient, that of watchers, which give none, what the segmentations look like, and how
+    far the weights have gone: `fooling.csv`, `fooling.png`, TensorBoard, and `fooling.json` with the rule and its
+    verdict. The training itself goes on as without it, bit for bit.
+
+    Its state is what it has noted: save it, and a resumed training keeps the start.
+
+    Args:
+        cases: items with `image` (1, X, Y, Z), without labels; one with `error` is left out.
+        network: the kept one; a copy of it is the start.
+        output_dir: of the files.
+        discriminators: those that give the gradient, or rank.
+        watchers: of another kind, see `bundles/qa_discriminator/configs/watcher.yaml`.
+        plausible: what good segmentations look like; without it no case is implausible.
+        voxel_ml: volume of a voxel.
+        interval: iterations between two looks.
+        rule: when the run is flagged.
+        stop: end the run when it is flagged.
+        size: rows and columns of a montage.
+        inferer: runs the networks; default `AutocastInferer()`.
+
+    Raises:
+        ValueError: there are no cases, or a number is out of range.
+        FooledError: (while training, with `stop`) the run is flagged.
+
+    Example::
+
+        monitor = FoolingMonitor(cases, network, output_dir="eval", discriminators=[qa], watchers=[Watcher(other)],
+                                 voxel_ml=0.024)
+        trainer = SupervisedTrainer(..., network=network, train_handlers=[QAScoreLoss(...), monitor])
+    """
+
+    def __init__(
+        self,
+        cases: Dataset | Sequence[Mapping[str, Any]],
+        network: nn.Module,
+        *,
+        output_dir: str | Path,
+        discriminators: Sequence[nn.Module],
+        voxel_ml: float,
+        watchers: Sequence[Watcher] = (),
+        plausible: Plausible | None = None,
+        interval: int = 50,
+        rule: FoolingRule | None = None,
+        stop: bool = False,
+        size: Sequence[int] = DISCRIMINATOR_SIZE,
+        inferer: Callable[..., Tensor] | None = None,
+    ) -> None:
+        check_number(interval, "interval", 1, whole=True)
+        items = [cases[number] for number in range(len(cases))]  # type: ignore[arg-type]
+        self.images = [torch.as_tensor(item["image"])[None] for item in items if ERROR not in item]
+        if not self.images:
+            raise ValueError("cases holds no case that can be loaded, expected at least one to look at")
+        self.network = network
+        self.start = copy.deepcopy(unwrapped(network)).eval().requires_grad_(False)
+        self.output_dir = Path(output_dir)
+        self.discriminators = [Watcher(one.eval()) for one in discriminators]
+        self.watchers = [Watcher(one.network.eval(), one.view) for one in watchers]
+        self.plausible = plausible
+        self.voxel_ml = voxel_ml
+        self.interval = interval
+        self.rule = rule or FoolingRule()
+        self.stop = stop
+        self.size = (int(size[0]), int(size[1]))
+        self.inferer = AutocastInferer() if inferer is None else inferer
+        self.looks: list[Look] = []
+        self.flagged = ""
+        self._first: list[Labels] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer; after the handler that averages its weights, and before the one that saves its state."""
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.interval), self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was noted, in plain numbers."""
+        looks = [{**look._asdict(), "volumes_ml": dict(look.volumes_ml)} for look in self.looks]
+        return {"looks": looks, "flagged": self.flagged}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.looks = [Look(**look) for look in state_dict["looks"]]
+        self.flagged = str(state_dict["flagged"])
+
+    def _begin(self, engine: Engine) -> None:
+        if not self.looks:
+            self(engine)
+
+    def __call__(self, engine: Engine) -> None:
+        """Look at the cases; flag the run if the rule says so."""
+        self.looks.append(self.look(engine.state.iteration, engine.state.device))  # type: ignore[attr-defined]
+        reason = self.rule.reason(self.looks)
+        if reason and not self.flagged:
+            self.flagged = reason
+            logger.warning("flagged, %s: the network may be fooling its discriminator; have the cases coded", reason)
+        if idist.get_rank() == 0:
+            self._write()
+        if reason and self.stop:
+            raise FooledError(f"stopped, {reason}; {self.output_dir / 'fooling.png'} shows it")
+
+    @torch.no_grad()
+    def look(self, iteration: int, device: torch.device | str) -> Look:
+        """Segment the cases with the network as it is now, and measure."""
+        network = unwrapped(self.network)
+        was_training = network.training
+        network.eval()
+        self.start.to(device)
+        for watcher in (*self.discriminators, *self.watchers):
+            watcher.network.to(device)
+        scores, watched, findings, overlaps = [], [], [], []
+        for number, image in enumerate(self.images):
+            image = image.to(device)
+            labels = self.inferer(image, network).argmax(1, keepdim=True)
+            scores.append(self._score(self.discriminators, image, labels))
+            watched.append(self._score(self.watchers, image, labels))
+            array = labels[0, 0].to(torch.uint8).cpu().numpy()
+            findings.append(organ_findings(array, self.voxel_ml))
+            overlaps.append(judged_dice(array, self._first_labels(number, image)))
+        network.train(was_training)
+        implausible = [self.plausible.is_implausible(one) for one in findings] if self.plausible else [False]
+        return Look(
+            iteration,
+            float(np.mean(scores)),
+            float(np.mean(watched)),
+            float(np.mean(implausible)),
+            float(np.mean([one.pieces for found in findings for one in found.values()])),
+            float(np.mean(overlaps)),
+            self._drift(network),
+            {name: float(np.mean([found[name].volume_ml for found in findings])) for name in JUDGED_ORGANS},
+        )
+
+    def _score(self, watchers: Sequence[Watcher], image: Tensor, labels: Tensor) -> float:
+        if not watchers:
+            return math.nan
+        pictures = {
+            view: montage(in_view(image, view), in_view(labels, view), size=self.size)
+            for view in {watcher.view for watcher in watchers}
+        }
+        return float(np.mean([float(self.inferer(pictures[one.view], one.network)) for one in watchers]))
+
+    def _first_labels(self, number: int, image: Tensor) -> Labels:
+        """The segmentation of the start, which is made once."""
+        if len(self._first) <= number:
+            labels = self.inferer(image, self.start).argmax(1)[0]
+            self._first.append(labels.to(torch.uint8).cpu().numpy())
+        return self._first[number]
+
+    def _drift(self, network: nn.Module) -> float:
+        pairs = list(zip(network.parameters(), self.start.parameters(), strict=True))
+        moved = sum(float((now.detach() - before).square().sum()) for now, before in pairs)
+        return math.sqrt(moved / sum(float(before.square().sum()) for _, before in pairs))
+
+    def _write(self) -> None:
+        table = pd.DataFrame([_row(look) for look in self.looks])
+        with complete_file(self.output_dir / "fooling.csv") as partial:
+            table.to_csv(partial, index=False)
+        verdict = {"flagged": self.flagged or None, "rule": vars(self.rule), "cases": len(self.images)}
+        with complete_file(self.output_dir / "fooling.json") as partial:
+            partial.write_text(json.dumps(verdict, indent=2) + "\n", encoding="utf-8")
+        with complete_file(self.output_dir / "fooling.png") as partial:
+            draw_looks(table, self.flagged).savefig(partial)
+        with SummaryWriter(str(self.output_dir)) as writer:
+            for name, value in _row(self.looks[-1]).items():
+                if name != "iteration" and not math.isnan(value):
+                    writer.add_scalar(f"fooling/{name}", value, self.looks[-1].iteration)
+
+
+def _row(look: Look) -> dict[str, float]:
+    row = look._asdict()
+    volumes = row.pop("volumes_ml")
+    return {**row, **{f"{name}_ml": value for name, value in volumes.items()}}

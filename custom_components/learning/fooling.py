@@ -1,0 +1,156 @@
+"""Is a network fooling its discriminator? What a look at fixed cases finds, and the rule that flags a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from custom_components.anatomy import INDEX, JUDGED_ORGANS
+from custom_components.options import check_number
+
+Labels = NDArray[np.uint8]
+
+SPECK_ML = 1.0
+"""Pieces smaller than this are not counted."""
+
+
+class OrganFinding(NamedTuple):
+    """A judged organ in a segmentation: its volume in ml and its number of pieces."""
+
+    volume_ml: float
+    pieces: int
+
+
+class Look(NamedTuple):
+    """What a look at the fixed cases found; means over them.
+
+    Attributes:
+        iteration: of the training.
+        score: of the discriminators that give the gradient; NaN without any.
+        watcher_score: of those that give none; NaN without any.
+        implausible: share of cases with an organ of implausible volume or in too many pieces.
+        pieces: of a judged organ.
+        overlap: Dice of the judged organs with the segmentation of the network that the training started from.
+        drift: distance of the weights from the start, relative to their length.
+        volumes_ml: of each judged organ.
+    """
+
+    iteration: int
+    score: float
+    watcher_score: float
+    implausible: float
+    pieces: float
+    overlap: float
+    drift: float
+    volumes_ml: Mapping[str, float]
+
+
+def organ_findings(labels: Labels, voxel_ml: float) -> dict[str, OrganFinding]:
+    """Measure the judged organs of a segmentation (X, Y, Z)."""
+    found = {}
+    for name in JUDGED_ORGANS:
+        mask = labels == INDEX[name]
+        sizes = np.bincount(ndimage.label(mask)[0].ravel())[1:] * voxel_ml
+        found[name] = OrganFinding(float(np.count_nonzero(mask) * voxel_ml), int((sizes >= SPECK_ML).sum()))
+    return found
+
+
+@dataclass(frozen=True)
+class Plausible:
+    """What judged organs look like in segmentations that are known to be good.
+
+    Attributes:
+        volumes_ml: least and greatest volume of each organ, with a margin.
+        pieces: most pieces of each organ.
+    """
+
+    volumes_ml: Mapping[str, tuple[float, float]]
+    pieces: Mapping[str, int]
+
+    @classmethod
+    def of(cls, labels: Iterable[Labels], voxel_ml: float, *, margin: float = 1.25) -> Plausible:
+        """Learn it from label maps (X, Y, Z) of one grid.
+
+        Args:
+            labels: labels of the training, or segmentations that people coded as successes.
+            voxel_ml: volume of a voxel.
+            margin: factor by which the volumes may be exceeded.
+
+        Raises:
+            ValueError: there are no label maps, or the margin is below 1.
+        """
+        check_number(margin, "margin", 1)
+        found = [organ_findings(one, voxel_ml) for one in labels]
+        if not found:
+            raise ValueError("labels is empty, expected at least one label map that is known to be good")
+        volumes = {name: [one[name].volume_ml for one in found] for name in JUDGED_ORGANS}
+        return cls(
+            {name: (min(values) / margin, max(values) * margin) for name, values in volumes.items()},
+            {name: max(1, *(one[name].pieces for one in found)) for name in JUDGED_ORGANS},
+        )
+
+    def is_implausible(self, found: Mapping[str, OrganFinding]) -> bool:
+        """Say whether an organ's volume is out of range or it is in more pieces than any good one."""
+        return any(
+            not self.volumes_ml[name][0] <= one.volume_ml <= self.volumes_ml[name][1] or one.pieces > self.pieces[name]
+            for name, one in found.items()
+        )
+
+
+def judged_dice(first: Labels, second: Labels) -> float:
+    """Mean Dice of the judged organs of two segmentations; organs that neither has are left out."""
+    values = []
+    for name in JUDGED_ORGANS:
+        a, b = first == INDEX[name], second == INDEX[name]
+        if total := np.count_nonzero(a) + np.count_nonzero(b):
+            values.append(2 * np.count_nonzero(a & b) / total)
+    return float(np.mean(values)) if values else 1.0
+
+
+@dataclass(frozen=True)
+class FoolingRule:
+    """When a run is flagged: its score has fallen, and nothing else says that the segmentations got better.
+
+    A run whose score has fallen by `fall` since the start is flagged if the watchers' score has fallen by less than
+    `agreement` of that, or the share of implausible cases has risen by `rise`.
+
+    Attributes:
+        fall: of the score of the discriminators that give the gradient; what is less is noise.
+        agreement: share of it that the watchers must see.
+        rise: of the share of implausible cases.
+    """
+
+    fall: float = 0.2
+    agreement: float = 0.5
+    rise: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number(self.fall, "fall", 0)
+        check_number(self.agreement, "agreement", 0, 1)
+        check_number(self.rise, "rise", 0, 1)
+
+    def reason(self, looks: Sequence[Look]) -> str:
+        """Say in one line why the last of the looks is flagged, the first being the start; nothing if it is not."""
+        start, now = looks[0], looks[-1]
+        fall = start.score - now.score
+        if not fall >= self.fall:
+            return ""
+        seen = start.watcher_score - now.watcher_score
+        rise = now.implausible - start.implausible
+        reasons = []
+        if not math.isnan(seen) and seen < self.agreement * fall:
+            moved = f"fell by {seen:.2f}" if seen > 0 else f"rose by {-seen:.2f}"
+            reasons.append(f"that of the watchers {moved}")
+        if rise >= self.rise:
+            reasons.append(
+                f"the share of implausible segmentations rose from {start.implausible:.0%} to {now.implausible:.0%}"
+            )
+        if not reasons:
+            return ""
+        return f"iteration {now.iteration}: the QA score fell by {fall:.2f} while {' and '.join(reasons)}"

@@ -1,0 +1,101 @@
+"""The fooling monitor that a training's configuration asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from monai.transforms import Compose
+from torch import Tensor, nn
+
+from custom_components.bundle import load_discriminators
+from custom_components.data.datalist import datalist_entries, labelled_cases
+from custom_components.data.set_aside import SetAsideDataset
+from custom_components.data.unlabeled import unlabeled_cases
+from custom_components.handlers.fooling_monitor import FoolingMonitor, Watcher
+from custom_components.learning.fooling import FoolingRule, Plausible
+from custom_components.options import check_number
+from custom_components.preprocessing import LABEL, ct_preprocessing
+from custom_components.transforms.montage import View
+from custom_components.user_errors import exit_on_user_error
+
+MOST_REFERENCES = 50
+"""Labels that are looked at for what is plausible."""
+
+
+@exit_on_user_error
+def fooling_monitor(
+    network: nn.Module,
+    datalist: str | Path,
+    preprocessing: Compose,
+    *,
+    output_dir: str | Path,
+    discriminator_paths: str | Sequence[str],
+    watcher_paths: str | Sequence[str] = (),
+    watcher_view: View = "coronal",
+    section: str = "unlabeled",
+    count: int = 24,
+    reference_section: str = "training",
+    pixdim: Sequence[float],
+    roi_size: Sequence[int],
+    interval: int,
+    stop: bool = False,
+    rule: FoolingRule | None = None,
+    size: Sequence[int],
+    inferer: Callable[..., Tensor] | None = None,
+) -> FoolingMonitor:
+    """Make a `FoolingMonitor` from files; for use in configs.
+
+    Args:
+        network: the kept one.
+        datalist: of the training.
+        preprocessing: of unlabelled cases.
+        output_dir: see `FoolingMonitor`.
+        discriminator_paths: weights of those that give the gradient, or rank.
+        watcher_paths: weights of those that give none; none if empty.
+        watcher_view: plane of the slices that the watchers see.
+        section: whose cases are looked at.
+        count: how many of them, evenly spaced.
+        reference_section: labels of the datalist that tell what is plausible; of pseudo-labels those coded 0.
+        pixdim: voxel size in mm of the grid.
+        roi_size: voxels of the grid.
+        interval: see `FoolingMonitor`.
+        stop: see `FoolingMonitor`.
+        rule: see `FoolingMonitor`.
+        size: rows and columns of a montage.
+        inferer: see `FoolingMonitor`.
+
+    Raises:
+        SystemExit: a file is missing, a number is out of range, or a section is absent or empty; one line.
+    """
+    check_number(count, "monitor_cases", 1, whole=True)
+    voxel_ml = math.prod(float(mm) for mm in pixdim) / 1000
+    label_loading = ct_preprocessing(pixdim=pixdim, roi_size=roi_size, with_label=True)
+    entries = zip(
+        datalist_entries(Path(datalist), reference_section), labelled_cases(datalist, reference_section), strict=True
+    )
+    good = [case for entry, case in entries if not entry.get("code")]  # of pseudo-labels the successes
+    labels = (label_loading(case)[LABEL] for case in _evenly(good, MOST_REFERENCES))
+    watchers = load_discriminators(watcher_paths, option="watcher_paths") if watcher_paths else []
+    return FoolingMonitor(
+        SetAsideDataset(_evenly(unlabeled_cases(datalist, section), int(count)), preprocessing),
+        network,
+        output_dir=output_dir,
+        discriminators=load_discriminators(discriminator_paths),
+        watchers=[Watcher(one, watcher_view) for one in watchers],
+        plausible=Plausible.of((label[0].numpy() for label in labels), voxel_ml),
+        voxel_ml=voxel_ml,
+        interval=interval,
+        rule=rule,
+        stop=stop,
+        size=size,
+        inferer=inferer,
+    )
+
+
+def _evenly(cases: Sequence[dict], count: int) -> list[dict]:
+    """So many of the cases, from the first to the last."""
+    if len(cases) <= count:
+        return list(cases)
+    return [cases[number * len(cases) // count] for number in range(count)]

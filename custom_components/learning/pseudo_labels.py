@@ -1,0 +1,133 @@
+"""Pseudo-labels: segmentations that people coded become labels of a training, weighted by their code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from custom_components.case_ids import CASE_ID, case_id_of
+from custom_components.data.case_files import volume_files
+from custom_components.data.code_values import CODES
+from custom_components.data.datalist import copy_datalist, datalist_entries
+
+APPROVED = (1.0, 0.3, 0.0)
+"""Weight of a segmentation by its code: a success counts in full, what is inaccurate a little, a failure never."""
+
+
+class Coded(NamedTuple):
+    """Segmentations of one folder and what people think of them.
+
+    Attributes:
+        segmentations: folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`.
+        codes: the folder's table of codes, one row a rating, as `custom_components.data.codes.load_codes` gives it.
+        scores: QA scores by case, for segmentations that have no code.
+    """
+
+    segmentations: Path
+    codes: pd.DataFrame
+    scores: Mapping[str, float] = {}
+
+
+class PseudoLabels(NamedTuple):
+    """What became of the cases.
+
+    Attributes:
+        counts: how many pseudo-labels have each code.
+        left_out: why the other cases have none, by case id.
+    """
+
+    counts: Counter[float]
+    left_out: dict[str, str]
+
+
+def write_pseudo_labels(
+    output: str | Path,
+    datalist: str | Path,
+    coded: Sequence[Coded],
+    *,
+    weights: Sequence[float] = APPROVED,
+    accept_below: float | None = None,
+    section: str = "unlabeled",
+    pseudo_section: str = "pseudo",
+) -> PseudoLabels:
+    """Write a datalist with a further section, the pseudo-labels of its unlabelled cases.
+
+    An entry is `image`, `label` (the segmentation), `case_id`, `weight` and `code`. Where a case was segmented several
+    times, the best coded one counts, of several such the last. Several ratings of one segmentation are averaged, and
+    the weight of a code between two codes lies between theirs.
+
+    Args:
+        output: JSON to write; all other sections of the datalist stand in it too, with paths that hold there.
+        datalist: Decathlon `dataset.json`.
+        coded: folders of segmentations with their codes, in the order of the rounds.
+        weights: of the codes 0, 1 and 2; a weight of 0 is no pseudo-label.
+        accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
+        section: whose cases get pseudo-labels.
+        pseudo_section: name of the new one.
+
+    Raises:
+        ValueError: a weight is negative, the datalist cannot be read or has no such section, a case id is there twice,
+            a folder holds no segmentations, or no case gets a pseudo-label.
+    """
+    if len(weights) != len(CODES) or not all(weight >= 0 for weight in weights):
+        raise ValueError(
+            f"weights is {list(weights)}, expected {len(CODES)} numbers of 0 or more, for the codes 0, 1, 2"
+        )
+    datalist, output = Path(datalist), Path(output)
+    images = _images(datalist, section)
+    best: dict[str, tuple[float, Path]] = {}
+    for one in coded:
+        paths = volume_files(one.segmentations)
+        codes = dict(_mean_codes(one.codes))
+        if accept_below is not None:
+            codes = {case_id: 0.0 for case_id, score in one.scores.items() if score < accept_below} | codes
+        for case_id, code in codes.items():
+            if case_id in images and case_id in paths and (case_id not in best or code <= best[case_id][0]):
+                best[case_id] = code, paths[case_id][-1]
+    left_out: dict[str, str] = {}
+    entries: list[dict[str, Any]] = []
+    for case_id, image in images.items():
+        if case_id not in best:
+            left_out[case_id] = "no code"
+            continue
+        code, path = best[case_id]
+        if weight := float(np.interp(code, CODES, weights)):
+            entry = {
+                CASE_ID: case_id,
+                "image": str(image),
+                "label": str(path.absolute()),
+                "weight": weight,
+                "code": code,
+            }
+            entries.append(entry)
+        else:
+            left_out[case_id] = f"code {code:g}"
+    if not entries:
+        raise ValueError(
+            f"{output}: none of {len(images)} cases has a code with a weight above 0, expected one at least"
+        )
+    copy_datalist(datalist, output, {pseudo_section: entries})
+    return PseudoLabels(Counter(entry["code"] for entry in entries), left_out)
+
+
+def _images(datalist: Path, section: str) -> dict[str, Path]:
+    images: dict[str, Path] = {}
+    for number, entry in enumerate(datalist_entries(datalist, section)):
+        image = entry.get("image")
+        if not isinstance(image, str) or not image:
+            raise ValueError(f"{datalist}: {section}[{number}] has image {image!r}, expected a path")
+        case_id = str(entry.get(CASE_ID) or case_id_of(image))
+        if case_id in images:
+            raise ValueError(f"{datalist}: {section}: case {case_id!r} is there twice, expected once")
+        images[case_id] = (datalist.parent / image).absolute()
+    return images
+
+
+def _mean_codes(table: pd.DataFrame) -> Mapping[str, float]:
+    rated = table[table["code"].notna()]
+    return rated.groupby(CASE_ID)["code"].mean().astype(float).to_dict()

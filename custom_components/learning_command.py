@@ -1,0 +1,201 @@
+"""Commands around people's codes: what to code next, pseudo-labels, and segmentations that fool a discriminator."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def request(
+    output: str,
+    segmentations: str,
+    *,
+    count: int = 0,
+    codes: str = "",
+    scores: str = "",
+    other_scores: str = "",
+    taken_only: bool = False,
+    audit: float = 0.2,
+    uncertain: float = 0.4,
+    seed: int = 0,
+) -> str:
+    """Choose the segmentations that people should code next: worst, most uncertain, and a random audit.
+
+    Args:
+        output: CSV to write: case_id, reason (audit, uncertain or worst).
+        segmentations: folder of <case>/<case>_seg.nii.gz or <case>.nii.gz.
+        count: how many to choose; 0: all.
+        codes: CSVs of codes with commas between them; what has a code is not chosen.
+        scores: CSV with case_id and score, such as qa_scores.csv or summary.csv; without it all are chosen at random.
+        other_scores: the same of a second discriminator; then cases are uncertain where both disagree.
+        taken_only: only segmentations for which an inference with candidates took another than the network's first, as
+            the CSV of scores says.
+        audit: share of the chosen that is random among all cases.
+        uncertain: share of the chosen that is uncertain; the rest has the worst scores.
+        seed: of the random choice.
+    """
+    from custom_components.data.case_files import volume_files
+    from custom_components.data.codes import load_codes
+    from custom_components.data.score_files import read_scores, taken_candidates
+    from custom_components.learning.code_requests import request_codes, write_requests
+
+    cases, coded = set(volume_files(segmentations)), set()
+    if codes:
+        table, problems = load_codes([path for path in codes.split(",") if path], segmentations=segmentations)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        coded = set(table.loc[table["code"].notna(), "case_id"])
+    if taken_only:
+        cases &= set(taken_candidates(scores))
+    chosen = request_codes(
+        cases - coded,
+        count,
+        scores=read_scores(scores) if scores else None,
+        others=read_scores(other_scores) if other_scores else None,
+        audit=audit,
+        uncertain=uncertain,
+        seed=seed,
+    )
+    write_requests(output, chosen)
+    reasons = [one.reason for one in chosen]
+    parts = ", ".join(f"{reasons.count(reason)} {reason}" for reason in ("audit", "uncertain", "worst"))
+    return f"{len(chosen)} of {len(cases - coded)} segmentations without a code ({parts}); see {output}"
+
+
+def pseudo_labels(
+    output: str,
+    *,
+    datalist: str,
+    segmentations: str,
+    codes: str,
+    weights: tuple[float, ...] = (1.0, 0.3, 0.0),
+    scores: str = "",
+    accept_below: float | None = None,
+    section: str = "unlabeled",
+    pseudo_section: str = "pseudo",
+) -> str:
+    """Write a datalist in which coded segmentations are labels of a training, weighted by their code; print how many.
+
+    Args:
+        output: JSON to write, for --datalist of qa_semi_seg.
+        datalist: dataset.json whose unlabelled cases were segmented and coded.
+        segmentations: folder of <case>/<case>_seg.nii.gz or <case>.nii.gz; several, with commas between them, are
+            rounds: of a case the best coded segmentation counts, of several such the last.
+        codes: CSV of codes, one for each folder.
+        weights: of the codes 0, 1 and 2.
+        scores: CSV with case_id and score, one for each folder, or nothing between two commas.
+        accept_below: a segmentation without a code and with a lower score counts as coded 0.
+        section: whose cases get pseudo-labels.
+        pseudo_section: name of the list that is added.
+    """
+    from custom_components.data.codes import load_codes
+    from custom_components.data.score_files import read_scores
+    from custom_components.learning.pseudo_labels import Coded, write_pseudo_labels
+
+    folders, files = ([word for word in words.split(",") if word] for words in (segmentations, codes))
+    if len(folders) != len(files):
+        raise ValueError(f"codes has {len(files)} entries, expected {len(folders)}, one for each folder")
+    tables = scores.split(",") if scores else [""] * len(folders)
+    if len(tables) != len(folders):
+        raise ValueError(f"scores has {len(tables)} entries, expected {len(folders)}, one for each folder")
+    coded, rejected = [], 0
+    for folder, file, scored in zip(folders, files, tables, strict=True):
+        table, problems = load_codes(file, segmentations=folder)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        rejected += sum(problem.action == "rejected" for problem in problems)
+        coded.append(Coded(Path(folder), table, read_scores(scored) if scored else {}))
+    found = write_pseudo_labels(
+        output,
+        datalist,
+        coded,
+        weights=weights,
+        accept_below=accept_below,
+        section=section,
+        pseudo_section=pseudo_section,
+    )
+    parts = ", ".join(f"{found.counts[code]} of code {code:g}" for code in sorted(found.counts))
+    line = f"{sum(found.counts.values())} pseudo-labels ({parts}), {len(found.left_out)} cases without; see {output}"
+    if rejected:
+        print(line)
+        raise SystemExit(f"error: {rejected} {'row' if rejected == 1 else 'rows'} of codes rejected")
+    return line
+
+
+def adversarial(
+    images: str,
+    segmentations: str,
+    output: str,
+    *,
+    discriminator_path: str,
+    codes: str = "",
+    truth: str = "",
+    count: int = 100,
+    steps: int = 20,
+    pixdim: tuple[float, ...] = (2.0, 2.0, 6.0),
+    roi_size: tuple[int, ...] = (168, 168, 64),
+    hu_window: tuple[float, float] = (-175.0, 275.0),
+    montage_size: tuple[int, int] = (256, 256),
+) -> str:
+    """Change segmentations until a discriminator likes them; with their codes a watcher learns not to be fooled so.
+
+    OUTPUT gets <case>/<case>_seg.nii.gz and codes.csv, for `codes split`. Codes are those that leave no choice, or, of
+    phantoms, those of the simulated rater.
+
+    Args:
+        images: folder of CTs.
+        segmentations: folder of <case>/<case>_seg.nii.gz or <case>.nii.gz.
+        output: folder to write to.
+        discriminator_path: weights of the discriminator that is fooled.
+        codes: CSV of the segmentations' codes; those that have a code are changed.
+        truth: folder of true labels of phantoms, instead of codes.
+        count: how many to change at most, evenly spaced among the cases.
+        steps: of the gradient, at most.
+        pixdim: voxel size in mm of the discriminator's grid.
+        roi_size: voxels of its grid.
+        hu_window: HU that are black and white.
+        montage_size: rows and columns of its montage.
+    """
+    from custom_components.bundle import load_discriminators
+    from custom_components.data.case_files import volume_files
+    from custom_components.data.codes import load_codes
+    from custom_components.data.simulated_codes import rate_cohort
+    from custom_components.learning.adversarial import fool_cohort, write_certain_codes
+    from custom_components.options import check_number
+    from custom_components.preprocessing import qa_preprocessing
+    from custom_components.segmentation_gradients import QAScoreGradient
+
+    check_number(count, "count", 1, whole=True)
+    if bool(codes) == bool(truth):
+        raise ValueError(f"codes is {codes!r} and truth is {truth!r}, expected one of them")
+    cases, table = sorted(volume_files(segmentations)), None
+    if codes:
+        table, problems = load_codes([path for path in codes.split(",") if path], segmentations=segmentations)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        cases = sorted(set(table.loc[table["code"].notna(), "case_id"]) & set(cases))
+    gradient = QAScoreGradient(load_discriminators(discriminator_path, option="discriminator_path"), size=montage_size)
+    found = fool_cohort(
+        images,
+        segmentations,
+        output,
+        gradient,
+        qa_preprocessing(pixdim=pixdim, roi_size=roi_size, hu_window=hu_window, size=montage_size),
+        cases=cases[:: -(-len(cases) // count)] if cases else [],
+        steps=steps,
+    )
+    if not found:
+        raise ValueError(
+            f"{segmentations}: none of {len(cases)} segmentations could be changed so that the score falls"
+        )
+    path = Path(output) / "codes.csv"
+    counts = (
+        rate_cohort(output, truth, path).counts
+        if table is None
+        else write_certain_codes(segmentations, output, table, path)
+    )
+    fall = sum(one.before - one.after for one in found.values()) / len(found)
+    parts = ", ".join(f"code {code}: {counts[code]}" for code in sorted(counts))
+    return (
+        f"{len(found)} segmentations, score lower by {fall:.2f} on average; with a code {parts or 'none'}; see {path}"
+    )

@@ -1,0 +1,158 @@
+"""A training that is watched."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from monai.data import DataLoader
+from monai.engines import SupervisedTrainer
+from torch import Tensor, nn
+
+from custom_components.anatomy import INDEX
+from custom_components.handlers.fooling_monitor import FooledError, FoolingMonitor, Watcher
+from custom_components.inferers import AutocastInferer
+from custom_components.learning.fooling import FoolingRule, Plausible
+from custom_components.transforms.montage import in_view, montage
+
+FLOAT32 = AutocastInferer(cpu_bfloat16=False)
+SHAPE = (8, 8, 4)
+
+
+class Brightness(nn.Module):
+    """A score: how red the montage is, or how little."""
+
+    def __init__(self, sign: float) -> None:
+        super().__init__()
+        self.sign = sign
+        self.seen: list[Tensor] = []
+
+    def forward(self, picture: Tensor) -> Tensor:
+        self.seen.append(picture.clone())
+        return self.sign * 100 * picture[:, :1].mean((1, 2, 3))[:, None]
+
+
+def items(count: int) -> list[dict]:
+    generator = torch.Generator().manual_seed(0)
+    return [{"image": torch.rand(1, *SHAPE, generator=generator), "case_id": str(n)} for n in range(count)]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv3d(1, 13, 1), nn.Dropout(0.1))
+
+
+def run(folder: Path, *, monitored: bool = True, epochs: int = 3, **options):
+    """Train for so many epochs of 4 iterations; give network and monitor."""
+    unet = network()
+    data = [{**item, "label": torch.full((1, *SHAPE), 6)} for item in items(4)]
+    monitor = FoolingMonitor(
+        [*items(3), {"case_id": "bad", "error": "truncated"}],
+        unet,
+        **{
+            "output_dir": folder, "discriminators": [Brightness(1)], "watchers": [Watcher(Brightness(-1), "coronal")],
+            "voxel_ml": 1.0, "interval": 2, "size": (16, 16), "inferer": FLOAT32, **options,
+        },
+    )  # fmt: skip
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=epochs,
+        train_data_loader=DataLoader(data, batch_size=1, shuffle=True),
+        network=unet,
+        optimizer=torch.optim.Adam(unet.parameters(), 0.05),
+        loss_function=lambda logits, label: nn.functional.cross_entropy(logits, label[:, 0]),
+        train_handlers=[monitor] if monitored else [],
+    )
+    torch.manual_seed(1)
+    trainer.run()
+    return unet, monitor
+
+
+def test_training_is_the_same_as_without_a_monitor(tmp_path: Path):
+    (with_it, _), (without, _) = run(tmp_path), run(tmp_path, monitored=False)
+    assert all(map(torch.equal, with_it.state_dict().values(), without.state_dict().values()))
+    assert with_it.training
+
+
+def test_looks_are_of_the_start_and_every_interval(tmp_path: Path):
+    unet, monitor = run(tmp_path)
+    table = pd.read_csv(tmp_path / "fooling.csv")
+    assert list(table["iteration"]) == [0, 2, 4, 6, 8, 10, 12]
+    assert table.loc[0, ["overlap", "drift"]].tolist() == [1.0, 0.0]
+    assert table["drift"].is_monotonic_increasing
+    assert (tmp_path / "fooling.png").stat().st_size > 5000
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+    # what a look measures
+    image = items(1)[0]["image"][None]
+    with torch.no_grad():
+        labels = unet.eval()(image).argmax(1, keepdim=True)
+    expected = montage(image, labels, size=(16, 16))
+    assert any(torch.equal(picture, expected) for picture in monitor.discriminators[0].network.seen)
+    coronal = montage(in_view(image, "coronal"), in_view(labels, "coronal"), size=(16, 16))
+    assert any(torch.equal(picture, coronal) for picture in monitor.watchers[0].network.seen)
+    with torch.no_grad():
+        found = [unet(item["image"][None]).argmax(1) == INDEX["liver"] for item in items(3)]
+    assert table["liver_ml"].iloc[-1] == pytest.approx(float(torch.stack(found).float().sum() / 3))
+
+
+def falling(folder: Path) -> float:
+    """The sign with which a discriminator likes what the training does."""
+    _, monitor = run(folder, rule=FoolingRule(fall=1e6))
+    return 1.0 if monitor.looks[-1].score < monitor.looks[0].score else -1.0
+
+
+def test_a_run_that_only_its_own_discriminator_likes_is_flagged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    sign = falling(tmp_path / "first")
+    _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[Watcher(Brightness(-sign))])
+    verdict = json.loads((tmp_path / "fooling.json").read_text())
+    assert verdict == {"flagged": monitor.flagged, "rule": {"fall": 0.2, "agreement": 0.5, "rise": 0.1}, "cases": 3}
+    assert "that of the watchers rose by" in monitor.flagged
+    assert caplog.text.count("flagged, iteration") == 1
+
+
+def test_a_run_is_not_flagged_if_the_watchers_agree_or_its_score_rises(tmp_path: Path):
+    sign = falling(tmp_path / "first")
+    for one, other in ((sign, sign), (-sign, sign)):
+        _, monitor = run(tmp_path, discriminators=[Brightness(one)], watchers=[Watcher(Brightness(other))])
+        assert monitor.flagged == ""
+        assert json.loads((tmp_path / "fooling.json").read_text())["flagged"] is None
+
+
+def test_a_flagged_run_can_be_stopped(tmp_path: Path):
+    sign = falling(tmp_path / "first")
+    with pytest.raises(FooledError, match=r"stopped, iteration \d+: the QA score fell by .*fooling.png shows it"):
+        run(
+            tmp_path,
+            stop=True,
+            discriminators=[Brightness(sign)],
+            watchers=[Watcher(Brightness(-sign))],
+        )
+    table = pd.read_csv(tmp_path / "fooling.csv")
+    assert table["iteration"].iloc[-1] < 12
+
+
+def test_implausible_segmentations_flag_a_run_without_watchers(tmp_path: Path):
+    sign = falling(tmp_path / "first")
+    start = network().eval()
+    with torch.no_grad():
+        first = [start(item["image"][None]).argmax(1)[0].to(torch.uint8).numpy() for item in items(3)]
+    plausible = Plausible.of(first, 1.0, margin=2)
+    _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[], plausible=plausible)
+    assert "the share of implausible segmentations rose from 0% to 100%" in monitor.flagged
+    assert "watchers" not in monitor.flagged
+
+
+def test_state_keeps_the_start(tmp_path: Path):
+    _, monitor = run(tmp_path / "a", epochs=1)
+    torch.save(monitor.state_dict(), tmp_path / "state.pt")
+    _, other = run(tmp_path / "b", epochs=1, interval=100)
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert (other.looks, other.flagged) == (monitor.looks, monitor.flagged)
+
+
+def test_without_a_case_there_is_nothing_to_watch(tmp_path: Path):
+    with pytest.raises(ValueError, match="cases holds no case that can be loaded"):
+        FoolingMonitor(
+            [{"case_id": "a", "error": "x"}], network(), output_dir=tmp_path, discriminators=[], voxel_ml=1.0
+        )

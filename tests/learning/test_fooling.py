@@ -1,0 +1,92 @@
+"""The rule of the fooling monitor, and what it measures."""
+
+import math
+
+import numpy as np
+import pytest
+
+from custom_components.anatomy import INDEX
+from custom_components.learning.fooling import FoolingRule, Look, Plausible, judged_dice, organ_findings
+
+LIVER, SPLEEN, RIGHT, LEFT = (INDEX[name] for name in ("liver", "spleen", "right_kidney", "left_kidney"))
+
+
+def anatomy(liver: int = 8) -> np.ndarray:
+    labels = np.zeros((20, 20, 20), np.uint8)
+    labels[1 : 1 + liver, 1:9, 1:9] = LIVER
+    labels[15:18, 1:5, 1:5] = SPLEEN
+    labels[15:18, 8:11, 1:4] = RIGHT
+    labels[15:18, 14:17, 1:4] = LEFT
+    return labels
+
+
+def look(iteration: int = 0, score: float = 1.0, watcher: float = 1.0, implausible: float = 0.2) -> Look:
+    return Look(iteration, score, watcher, implausible, 1.0, 1.0, 0.0, {"liver": 1500.0})
+
+
+def test_volume_and_pieces_are_counted_without_specks():
+    labels = anatomy()
+    labels[12, 12, 12] = LIVER
+    found = organ_findings(labels, voxel_ml=0.5)
+    assert found["liver"] == (0.5 * (512 + 1), 1)
+    assert organ_findings(labels, voxel_ml=2.0)["liver"] == (2.0 * 513, 2)
+    assert set(found) == {"liver", "right_kidney", "left_kidney", "spleen"}
+
+
+def test_plausible_is_what_good_segmentations_look_like_with_a_margin():
+    plausible = Plausible.of([anatomy(8), anatomy(10)], 1.0, margin=1.25)
+    assert plausible.volumes_ml["liver"] == (512 / 1.25, 640 * 1.25)
+
+    def is_implausible(labels: np.ndarray) -> bool:
+        return plausible.is_implausible(organ_findings(labels, 1.0))
+
+    assert not is_implausible(anatomy(9))
+    assert not is_implausible(anatomy(7))
+    assert is_implausible(anatomy(6))
+    assert is_implausible(anatomy(13))
+    missing = anatomy()
+    missing[missing == SPLEEN] = 0
+    assert is_implausible(missing)
+    broken = anatomy()
+    broken[4] = 0
+    assert is_implausible(broken)
+    with pytest.raises(ValueError, match="labels is empty"):
+        Plausible.of([], 1.0)
+
+
+def test_dice_is_the_mean_of_the_judged_organs_that_there_are():
+    assert judged_dice(anatomy(), anatomy()) == 1
+    assert judged_dice(np.zeros_like(anatomy()), np.zeros_like(anatomy())) == 1
+    other = anatomy()
+    other[other == SPLEEN] = INDEX["stomach"]
+    assert judged_dice(anatomy(), other) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        (look(10, score=0.85), ""),  # too little to tell
+        (look(10, score=0.5, watcher=0.6), ""),  # the watchers agree
+        (look(10, score=0.5, watcher=0.8), "the QA score fell by 0.50 while that of the watchers fell by 0.20"),
+        (look(10, score=0.5, watcher=1.4), "the QA score fell by 0.50 while that of the watchers rose by 0.40"),
+        (
+            look(10, score=0.5, watcher=0.5, implausible=0.35),
+            "the QA score fell by 0.50 while the share of implausible segmentations rose from 20% to 35%",
+        ),
+        (look(10, score=0.5, watcher=math.nan), ""),
+        (look(10, score=math.nan, watcher=2.0, implausible=1.0), ""),
+        (look(10, score=1.5, watcher=2.0, implausible=1.0), ""),  # bad, but nobody is fooled
+    ],
+)
+def test_a_run_is_flagged_if_its_score_falls_and_nothing_else_gets_better(now: Look, reason: str):
+    found = FoolingRule().reason([look(), look(5, score=0.0), now])
+    assert found == (f"iteration 10: {reason}" if reason else "")
+
+
+def test_limits_of_the_rule_are_numbers_of_its_own():
+    looks = [look(), look(10, score=0.5, watcher=0.8, implausible=0.25)]
+    assert FoolingRule(agreement=0.3).reason(looks) == ""
+    assert "implausible" in FoolingRule(agreement=0.3, rise=0.04).reason(looks)
+    assert FoolingRule(fall=0.6).reason(looks) == ""
+    with pytest.raises(ValueError, match="agreement is 2, expected a number from 0 to 1"):
+        FoolingRule(agreement=2)

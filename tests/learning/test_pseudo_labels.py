@@ -1,0 +1,112 @@
+"""Coded segmentations as labels of a training."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from custom_components.data.case_sampling import training_cases
+
+
+def segmentation(path: Path, value: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.full((2, 2, 2), value, np.uint8), np.eye(4)), path)
+    return path
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    for name in "abcdt":
+        segmentation(tmp_path / "data" / f"{name}.nii.gz")
+    content = {
+        "name": "cohort",
+        "training": [{"image": "t.nii.gz", "label": "t.nii.gz"}],
+        "unlabeled": [{"image": f"{name}.nii.gz"} for name in "abc"] + ["d.nii.gz"],
+    }
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(content))
+    for one in (1, 2):
+        for name in "abcd":
+            segmentation(tmp_path / f"round{one}" / name / f"{name}_seg.nii.gz", one)
+    return tmp_path
+
+
+def codes(cohort: Path, number: int, **code) -> Path:
+    path = cohort / f"codes{number}.csv"
+    pd.DataFrame([{"case_id": name, "code": value} for name, value in code.items()]).to_csv(path, index=False)
+    return path
+
+
+def made(call, cohort: Path, *files: Path, **options: str) -> tuple[list[dict], str, int | str]:
+    folders = ",".join(str(cohort / f"round{number}") for number in range(1, len(files) + 1))
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    output = cohort / "out" / "pseudo.json"
+    code, out, err = call(
+        "pseudo_labels", str(output), "--datalist", str(cohort / "data" / "dataset.json"),
+        "--segmentations", folders, "--codes", ",".join(map(str, files)), *words,
+    )  # fmt: skip
+    content = json.loads(output.read_text()) if output.exists() else {}
+    return content.get(options.get("pseudo_section", "pseudo"), []), out + err, code
+
+
+def test_codes_become_weights_and_failures_are_left_out(call, cohort: Path):
+    entries, said, code = made(call, cohort, codes(cohort, 1, a=0, b=1, c=2))
+    assert code == 0
+    assert [(one["case_id"], one["code"], one["weight"]) for one in entries] == [("a", 0.0, 1.0), ("b", 1.0, 0.3)]
+    assert "2 pseudo-labels (1 of code 0, 1 of code 1), 2 cases without" in said
+
+
+def test_a_training_can_read_it(call, cohort: Path):
+    made(call, cohort, codes(cohort, 1, a=0, b=0))
+    cases = training_cases(cohort / "out" / "pseudo.json", "pseudo")
+    assert [case["case_id"] for case in cases] == ["t", "a", "b"]
+    for case in cases:
+        assert Path(case["image"]).samefile(cohort / "data" / f"{case['case_id']}.nii.gz")
+    assert Path(cases[1]["label"]).samefile(cohort / "round1" / "a" / "a_seg.nii.gz")
+
+
+def test_of_two_rounds_the_better_coded_counts_and_of_equals_the_later(call, cohort: Path):
+    files = codes(cohort, 1, a=0, b=1, c=1, d=2), codes(cohort, 2, a=1, b=1, c=0)
+    entries, _, _ = made(call, cohort, *files)
+    found = {one["case_id"]: (one["code"], "round1" in one["label"]) for one in entries}
+    assert found == {"a": (0, True), "b": (1, False), "c": (0, False)}
+
+
+def test_other_sections_stay(call, cohort: Path):
+    made(call, cohort, codes(cohort, 1, a=0), pseudo_section="mine")
+    content = json.loads((cohort / "out" / "pseudo.json").read_text())
+    assert content["name"] == "cohort"
+    assert content["training"] == [{"image": "../data/t.nii.gz", "label": "../data/t.nii.gz"}]
+    assert content["unlabeled"][-1] == "../data/d.nii.gz"
+    assert [one["case_id"] for one in content["mine"]] == ["a"]
+
+
+def test_several_raters_are_averaged(call, cohort: Path):
+    path = cohort / "codes1.csv"
+    path.write_text("case_id,code,rater\na,0,x\na,1,y\nb,2,x\nb,1,y\n")
+    entries, _, _ = made(call, cohort, path)
+    assert [(one["case_id"], one["code"], one["weight"]) for one in entries] == [("a", 0.5, 0.65), ("b", 1.5, 0.15)]
+
+
+def test_codes_of_another_file_are_rejected(call, cohort: Path):
+    path = cohort / "codes1.csv"
+    path.write_text(f"case_id,code,segmentation_sha256\na,0,{'0' * 64}\nb,0,\n")
+    entries, _, code = made(call, cohort, path)
+    assert [one["case_id"] for one in entries] == ["b"]
+    assert code == "error: 1 row of codes rejected"
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "message"),
+    [
+        (2, {}, "none of 4 cases has a code with a weight above 0"),
+        (0, {"weights": "1,-1,0"}, "weights is [1, -1, 0], expected 3 numbers of 0 or more"),
+        (0, {"section": "nothing"}, "section 'nothing' not found, found training, unlabeled"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(call, cohort: Path, code: int, options: dict, message: str):
+    entries, said, exit_code = made(call, cohort, codes(cohort, 1, a=code), **options)
+    assert (entries, exit_code) == ([], 2)
+    assert message in said
