@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import fire
 
 from custom_components.codes_command import CODES_COMMANDS
+from custom_components.cycle_command import cycle
 from custom_components.learning_command import adversarial, pseudo_labels
 from custom_components.report_command import report
 from custom_components.user_errors import root_cause
@@ -182,6 +183,7 @@ COMMANDS: Mapping[str, Command] = {
     "pseudo_labels": pseudo_labels,
     "adversarial": adversarial,
     "report": report,
+    "cycle": cycle,
 }
 
 

@@ -1,0 +1,164 @@
+"""What a cycle does itself, between its commands."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from functools import singledispatch
+from pathlib import Path
+
+import pandas as pd
+
+from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES
+from custom_components.data.case_files import sha256_of, volume_files
+from custom_components.data.cases import Case, read_datalist
+from custom_components.data.code_values import CODES
+from custom_components.data.codes import load_codes, read_codes, write_codes
+from custom_components.data.datalist import copy_datalist
+from custom_components.data.set_aside import ERROR
+from custom_components.files import complete_file
+from custom_components.learning.code_requests import read_requests
+from custom_components.learning.cycle_steps import Codes, HoldOut, Keep, Links, Remaining, Sample, Step
+
+
+class CodesMissing(Exception):  # noqa: N818 - it is a pause, no error
+    """People have not coded all that was requested; the text says how many and which."""
+
+
+class FewerSuccesses(Exception):  # noqa: N818 - it is an end, no error
+    """A round has fewer successes than the one before; the text says so."""
+
+
+@singledispatch
+def act(step: Step) -> str:
+    """Do a step that is no command; give a line that says what was done.
+
+    Raises:
+        CodesMissing: people have not coded all that was requested.
+        FewerSuccesses: the cycle ends with the weights before this round.
+        ValueError: a file cannot be read.
+    """
+    raise TypeError(f"{type(step).__name__} is no action")
+
+
+@act.register
+def _(step: Links) -> str:
+    cases = {case[CASE_ID]: case for case in read_datalist(step.datalist, section=step.section)}
+    segmented = sorted(volume_files(step.segmentations).keys() & cases.keys())
+    for case_id in segmented:
+        if ERROR not in cases[case_id]:
+            _link(cases[case_id], step.folder)
+    return f"{len(segmented)} images linked in {step.folder}"
+
+
+def _link(case: Case, folder: Path) -> None:
+    """Give a case's image a name in a folder: links to its file, or to all slices of its DICOM series."""
+    image = case["image"]
+    single = isinstance(image, str) and Path(image).is_file()
+    if single:
+        suffix = next((end for end in VOLUME_SUFFIXES if str(image).lower().endswith(end)), "")
+        pairs = [(Path(image), folder / f"{case[CASE_ID]}{suffix}")]
+    else:
+        files = sorted(Path(image).iterdir()) if isinstance(image, str) else [Path(one) for one in image]
+        pairs = [(file, folder / case[CASE_ID] / file.name) for file in files]
+    for file, link in pairs:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(file.resolve(), link.parent.resolve()))
+
+
+@act.register
+def _(step: Sample) -> str:
+    chosen, left = _drawn(step)
+    copy_datalist(step.datalist, step.output, {step.section: chosen})
+    return f"{len(chosen)} of {len(chosen) + len(left)} cases are drawn; see {step.output}"
+
+
+@act.register
+def _(step: HoldOut) -> str:
+    chosen, left = _drawn(step)
+    if not left:
+        raise ValueError(f"{step.datalist}: {step.section} has {len(chosen)} cases, expected more than {step.count}")
+    copy_datalist(step.datalist, step.output, {step.section: left, step.to: chosen})
+    return f"{len(chosen)} of {len(chosen) + len(left)} cases are held out as {step.to}; see {step.output}"
+
+
+def _drawn(step: Sample | HoldOut) -> tuple[list[Case], list[Case]]:
+    """Entries of random cases of a section, and of the others, in the order of their ids."""
+    cases = [case for case in read_datalist(step.datalist, section=step.section) if ERROR not in case]
+    order = sorted(cases, key=lambda case: hashlib.sha256(f"{step.seed} {case[CASE_ID]}".encode()).digest())
+    chosen = {case[CASE_ID] for case in order[: step.count]}
+    parts: tuple[list[Case], list[Case]] = [], []
+    for case in cases:
+        parts[case[CASE_ID] not in chosen].append(_entry(case))
+    return parts
+
+
+def _entry(case: Case) -> Case:
+    """The entry of a case in a datalist; of a DICOM series its folder."""
+    image = case["image"] if isinstance(case["image"], str) else Path(case["image"][0]).parent
+    return {CASE_ID: case[CASE_ID], "image": str(Path(image).absolute())}
+
+
+@act.register
+def _(step: Remaining) -> str:
+    cases = read_datalist(step.datalist, section=step.section)
+    good: set[str] = set()
+    for path in step.codes:
+        table = read_codes(path).table
+        good |= set(table.loc[table["code"] == CODES[0], CASE_ID])
+    remaining = [case for case in cases if case[CASE_ID] not in good and ERROR not in case]
+    if not remaining:
+        raise FewerSuccesses(f"all {len(cases)} cases have a segmentation coded 0: nothing is left to rank")
+    copy_datalist(step.datalist, step.output, {step.section: [_entry(case) for case in remaining]})
+    return f"{len(remaining)} of {len(cases)} cases have no segmentation coded 0; see {step.output}"
+
+
+@act.register
+def _(step: Codes) -> str:
+    requested = [one.case_id for one in read_requests(step.requests)]
+    tables = []
+    if step.ratings.is_file():
+        tables.append(load_codes(step.ratings, segmentations=step.segmentations).table)
+    if files := [file for file in step.code_files if file.is_file()]:
+        paths = volume_files(step.segmentations)
+        digests = {sha256_of(paths[case_id][-1]) for case_id in requested if case_id in paths}
+        for file in files:
+            table = read_codes(file).table
+            tables.append(table[table["segmentation_sha256"].isin(digests)])
+    codes = pd.concat(tables) if tables else pd.DataFrame({CASE_ID: [], "code": []})
+    codes = codes[codes["code"].notna() & codes[CASE_ID].isin(requested)]
+    missing = [case_id for case_id in requested if case_id not in set(codes[CASE_ID])]
+    if missing:
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        montages = step.segmentations.with_name(f"{step.segmentations.name}_montages")
+        raise CodesMissing(
+            f"{len(missing)} of {len(requested)} requested segmentations have no code ({shown}): code the montages in "
+            f"{montages} that {step.requests} lists, write the codes to {step.ratings}, and run the same command again"
+        )
+    write_codes(codes, step.codes)
+    return f"{len(requested)} segmentations are coded; see {step.codes}"
+
+
+@act.register
+def _(step: Keep) -> str:
+    before, after = (_codes_of(path) for path in (step.before, step.after))
+    common = sorted(before.keys() & after.keys())
+    counts = {
+        name: [sum(codes[case_id] == code for case_id in common) for code in CODES]
+        for name, codes in (("before", before), ("after", after))
+    }
+    line = " and ".join(f"{name} {'/'.join(map(str, count))}" for name, count in counts.items())
+    line = f"codes 0/1/2 of the {len(common)} rated cases: {line}"
+    is_worse = counts["after"][0] < counts["before"][0]
+    with complete_file(step.output) as partial:
+        shutil.copyfile(step.weights_before if is_worse else step.weights, partial)
+    if is_worse:
+        raise FewerSuccesses(f"{line}: fewer successes, so that {step.output} holds the weights before this round")
+    return f"{line}; the weights are kept as {step.output}"
+
+
+def _codes_of(path: Path) -> dict[str, float]:
+    table = read_codes(path).table
+    return table[table["code"].notna()].groupby(CASE_ID)["code"].mean().round().to_dict()

@@ -1,0 +1,276 @@
+"""The steps of a cycle: what is run, in which order, with which files."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from custom_components.learning.cycle_settings import SIMULATED, CycleSettings
+from custom_components.learning.cycle_steps import Codes, Command, HoldOut, Keep, Links, Remaining, Sample, Step
+
+MONAI = ("-m", "monai.bundle", "run")
+OURS = ("-m", "custom_components")
+
+ALL = 0
+"""As a number of requests: every segmentation."""
+
+RATED = "rated"
+"""Section of the cases that are coded after each round."""
+
+PSEUDO = "pseudo"
+"""Section of the pseudo-labels."""
+
+RANKED = "ranked"
+"""Folder of the segmentations that were taken among candidates."""
+
+MONITOR_INTERVAL = 50
+"""Iterations between two looks of the fooling monitor."""
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A folder of segmentations, its images and its codes; and whether its summary has QA scores."""
+
+    segmentations: Path
+    images: Path
+    codes: Path
+    scored: bool
+
+
+class Plan:
+    """The steps of a cycle, in order; iterate over it.
+
+    Args:
+        settings: of the cycle.
+    """
+
+    def __init__(self, settings: CycleSettings) -> None:
+        self.settings = settings
+        self.out = Path(settings.output_dir)
+        self.datalist = Path(settings.datalist)
+        self._tunings = 0
+        self.learner = settings.learner
+        self._rated: list[Rated] = []
+        self._pseudo: list[Rated] = []
+
+    def __iter__(self) -> Iterator[Step]:
+        """Give the steps from the first to the last."""
+        self._rated, self._pseudo, self._tunings = [], [], 0
+        settings = self.settings
+        weights, bundle = Path(settings.baseline_path), "baseline_seg"
+        discriminator: Path | None = None
+        rated = yield from self._rated_cases()
+        before = yield from self._audit("baseline", weights, bundle, rated, None)
+        for number in range(1, settings.rounds + 1):
+            name, start, start_bundle = f"round{number}", weights, bundle
+            yield from self._first(name, weights, bundle, discriminator)
+            discriminator = yield from self._discriminator(name)
+            watcher = (yield from self._watcher(name)) if settings.monitor else None
+            if self.learner.candidates:
+                yield from self._candidates(name, weights, bundle, discriminator)
+            yield self._pseudo_labels(name)
+            for burst in range(1, self.learner.bursts + 1):
+                part = name if self.learner.bursts == 1 else f"{name}/burst{burst}"
+                yield self._tune(part, weights, discriminator, watcher)
+                weights, bundle = self.out / part / "models" / "model.pt", "qa_semi_seg"
+                if burst < self.learner.bursts:
+                    yield from self._fresh(part, weights, discriminator)
+                    discriminator = yield from self._discriminator(part, discriminator)
+            after = yield from self._audit(name, weights, bundle, rated, discriminator)
+            # both by the same discriminator: what is finished is scored from its files
+            yield self._segment(
+                f"{name}/score_before", start_bundle, start, *rated, before.segmentations, discriminator
+            )
+            yield self._report(name, before, after)
+            yield Keep(f"{name}/keep", before.codes, after.codes, start, weights, self.out / "model.pt")
+            before = after
+
+    def _rated_cases(self) -> Generator[Step, None, tuple[Path, str]]:
+        """Choose the cases that are coded after each round."""
+        settings, source = self.settings, Path(self.settings.datalist)
+        if settings.rated_section:
+            self.datalist = source
+            return source, settings.rated_section
+        self.datalist = self.out / "dataset.json"
+        count, seed = settings.rated_cases, settings.seed
+        yield HoldOut("rated", source, settings.unlabeled_section, count, seed, self.datalist, RATED)
+        return self.datalist, RATED
+
+    def _first(self, name: str, weights: Path, bundle: str, discriminator: Path | None) -> Iterator[Step]:
+        """Segment the unlabelled cases, and have some of them coded."""
+        folder = self.out / name / "first"
+        section = self.settings.unlabeled_section
+        yield self._segment(f"{name}/segment", bundle, weights, self.datalist, section, folder, discriminator)
+        rated = yield from self._coded(
+            f"{name}/first", folder, self.settings.requests, self.datalist, section, discriminator
+        )
+        self._rated.append(rated)
+        self._pseudo.append(rated)
+
+    def _fresh(self, name: str, weights: Path, discriminator: Path) -> Iterator[Step]:
+        """Segment some cases between two bursts, and have them coded: what fools the discriminator now, it learns."""
+        folder, section, settings = self.out / name / "fresh", self.settings.unlabeled_section, self.settings
+        listed = self.out / name / "fresh.json"
+        seed = sum(name.encode()) + settings.seed
+        yield Sample(f"{name}/sample", self.datalist, section, settings.fresh, seed, listed)
+        yield self._segment(f"{name}/segment", "qa_semi_seg", weights, listed, section, folder, discriminator)
+        rated = yield from self._coded(f"{name}/fresh", folder, settings.fresh, listed, section, discriminator)
+        self._rated.append(rated)
+
+    def _candidates(self, name: str, weights: Path, bundle: str, discriminator: Path) -> Iterator[Step]:
+        """Take the best of several segmentations where none was coded 0 yet, and have these coded."""
+        folder, section = self.out / name / RANKED, self.settings.unlabeled_section
+        remaining = self.out / name / "remaining.json"
+        codes = tuple(one.codes for one in self._pseudo)
+        yield Remaining(f"{name}/remaining", self.datalist, section, codes, remaining)
+        count = self.learner.candidates
+        yield self._segment(f"{name}/rank", bundle, weights, remaining, section, folder, discriminator, count)
+        rated = yield from self._coded(
+            f"{name}/ranked", folder, self.settings.requests, remaining, section, discriminator
+        )
+        self._rated.append(rated)
+        self._pseudo.append(rated)
+
+    def _audit(
+        self, name: str, weights: Path, bundle: str, rated: tuple[Path, str], discriminator: Path | None
+    ) -> Generator[Step, None, Rated]:
+        """Segment the rated cases, and have all of them coded."""
+        folder = self.out / name / "rated"
+        yield self._segment(f"{name}/segment_rated", bundle, weights, *rated, folder, discriminator)
+        return (yield from self._coded(f"{name}/rated", folder, ALL, *rated, None))
+
+    def _coded(
+        self, name: str, folder: Path, count: int, datalist: Path, section: str, discriminator: Path | None
+    ) -> Generator[Step, None, Rated]:
+        """Have so many segmentations of a folder coded."""
+        settings = self.settings
+        images, montages, requests, codes = (
+            folder.with_name(f"{folder.name}_{what}") for what in ("images", "montages", "requests.csv", "codes.csv")
+        )
+        yield Links(f"{name}/images", datalist, section, folder, images)
+        yield self._ours(f"{name}/montages", "montage", images, folder, montages)
+        yield self._ours(
+            f"{name}/request", "request", requests, folder, count=count,
+            seed=settings.seed, audit=settings.audit,
+            scores=folder / "summary.csv" if discriminator else None,
+            taken_only=True if folder.name == RANKED else None,
+        )  # fmt: skip
+        if settings.codes == SIMULATED:
+            yield self._ours(f"{name}/rate", "rate", folder, settings.truth, codes, cases=requests)
+        else:
+            ratings = folder.with_name(f"{folder.name}_ratings.csv")
+            files = tuple(Path(file) for file in settings.code_files)
+            yield Codes(f"{name}/codes", folder, requests, ratings, files, codes)
+        return Rated(folder, images, codes, discriminator is not None)
+
+    def _discriminator(self, name: str, earlier: Path | None = None) -> Generator[Step, None, Path]:
+        """Train the discriminator on all codes so far; give its weights."""
+        folder = self.out / name / "discriminator"
+        yield self._ours(
+            f"{name}/split", "split", folder / "qa_dataset.json",
+            codes=[one.codes for one in self._rated],
+            images=[one.images for one in self._rated],
+            segmentations=[one.segmentations for one in self._rated],
+            seed=self.settings.seed,
+        )  # fmt: skip
+        yield self._train_discriminator(f"{name}/discriminator", folder, folder, ("train",), earlier)
+        return folder / "models" / "model.pt"
+
+    def _watcher(self, name: str) -> Generator[Step, None, Path]:
+        """Train a discriminator of another kind on the same codes; it never gives a gradient."""
+        folder = self.out / name / "watcher"
+        coded = self.out / name / "discriminator"
+        yield self._train_discriminator(f"{name}/watcher", folder, coded, ("train", "watcher"), None)
+        return folder / "models" / "model.pt"
+
+    def _train_discriminator(
+        self, name: str, folder: Path, coded: Path, configs: Sequence[str], earlier: Path | None
+    ) -> Step:
+        return self._bundle(
+            name, "discriminator", "training", "qa_discriminator", configs,
+            datalist=coded / "qa_dataset.json", ckpt_dir=folder / "models", output_dir=folder / "training",
+            seed=self.settings.seed, resume=True, start_path=earlier,
+        )  # fmt: skip
+
+    def _pseudo_labels(self, name: str) -> Step:
+        """Make labels of what was coded; a learner without them takes their organ volumes for plausible."""
+        learner = self.learner
+        tables = [one.segmentations / "summary.csv" if one.scored else "" for one in self._pseudo]
+        return self._ours(
+            f"{name}/pseudo_labels", "pseudo_labels", self.out / name / "dataset.json",
+            datalist=self.datalist, section=self.settings.unlabeled_section,
+            segmentations=[one.segmentations for one in self._pseudo],
+            codes=[one.codes for one in self._pseudo],
+            weights=learner.weights,
+            scores=None if learner.accept_below is None else tables,
+            accept_below=learner.accept_below,
+        )  # fmt: skip
+
+    def _tune(self, name: str, weights: Path, discriminator: Path, watcher: Path | None) -> Step:
+        learner, folder = self.learner, self.out / name
+        self._tunings += 1  # each draws other cases and changes
+        return self._bundle(
+            f"{name}/tune", "tune", "training", "qa_semi_seg",
+            ("train",) if learner.pseudo_labels else ("train", "train_published"),
+            datalist=self.out / Path(name).parts[0] / "dataset.json",
+            unlabeled_section=self.settings.unlabeled_section,
+            baseline_path=weights, discriminator_paths=discriminator, qa_weight=learner.qa_weight,
+            ckpt_dir=folder / "models", output_dir=folder / "training", resume=True,
+            seed=self.settings.seed + 1000 * self._tunings,
+            monitor_interval=MONITOR_INTERVAL if watcher else None, watcher_paths=watcher,
+            reference_section=PSEUDO if watcher else None,
+        )  # fmt: skip
+
+    def _segment(
+        self,
+        name: str,
+        bundle: str,
+        weights: Path,
+        datalist: Path,
+        section: str,
+        folder: Path,
+        discriminator: Path | None,
+        candidates: int | None = None,
+    ) -> Step:
+        return self._bundle(
+            name, "segment", "inferring", bundle, ("inference",), datalist=datalist, section=section,
+            ckpt_path=weights, output_dir=folder, discriminator_path=discriminator, candidates=candidates,
+        )  # fmt: skip
+
+    def _report(self, name: str, before: Rated, after: Rated) -> Step:
+        return self._ours(
+            f"{name}/report", "report", before.codes, after.codes, self.out / name / "report",
+            name_after=name, images=after.images,
+            segmentations_before=before.segmentations, segmentations_after=after.segmentations,
+            scores_before=before.segmentations / "summary.csv", scores_after=after.segmentations / "summary.csv",
+        )  # fmt: skip
+
+    def _ours(self, name: str, command: str, *arguments: Any, **options: Any) -> Step:
+        """A command of this package; its options in the settings count more."""
+        group = ("codes",) if command in ("request", "split") else ()
+        given = self.settings.options.get(command, {})
+        words = (*OURS, *group, command, *map(str, arguments), *_flags({**options, **given}))
+        return Command(name, words)
+
+    def _bundle(self, name: str, step: str, run_id: str, bundle: str, configs: Sequence[str], **options: Any) -> Step:
+        """A run of a bundle; the options of its step in the settings count more."""
+        folder = Path(self.settings.bundles_dir) / bundle / "configs"
+        files = [str(folder / f"{config}.yaml") for config in configs]
+        files += list(self.settings.overlays.get(bundle, []))
+        listed = f"[{','.join(repr(file) for file in files)}]"
+        given = self.settings.options.get(step, {})
+        words = (*MONAI, run_id, "--config_file", listed, *_flags({**options, **given}))
+        return Command(name, words)
+
+
+def _flags(options: Mapping[str, Any]) -> list[str]:
+    """Options as words of a command line; one that is None is left out."""
+    return [word for name, value in options.items() if value is not None for word in (f"--{name}", _word(value))]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(_word(one) for one in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,175 @@
+"""Settings of a cycle of learning from QA codes, and its learners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from custom_components.learning.pseudo_labels import APPROVED
+from custom_components.options import check_number
+
+SIMULATED = "simulated"
+"""Codes come from the simulated rater, which needs the truth of phantoms."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """How a round learns: which parts it uses.
+
+    Attributes:
+        pseudo_labels: segmentations that people coded become labels.
+        weights: of a pseudo-label, by its code.
+        candidates: segmentations that the discriminator ranks where the first one was not coded 0; 0: none.
+        accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
+        qa_weight: of the QA-score loss; 0: none.
+        bursts: pieces of the training between which fresh segmentations are coded and the discriminator learns from
+            them; 1: one piece.
+    """
+
+    pseudo_labels: bool = False
+    weights: Sequence[float] = APPROVED
+    candidates: int = 0
+    accept_below: float | None = None
+    qa_weight: float = 0.0
+    bursts: int = 1
+
+    def __post_init__(self) -> None:
+        check_number(self.candidates, "learner: candidates", 0, whole=True)
+        if self.accept_below is not None:
+            check_number(self.accept_below, "learner: accept_below")
+        check_number(self.qa_weight, "learner: qa_weight", 0)
+        check_number(self.bursts, "learner: bursts", 1, whole=True)
+        if self.candidates and not self.pseudo_labels:
+            raise ValueError(f"learner: candidates is {self.candidates} and pseudo_labels false, expected true")
+        if not (self.pseudo_labels or self.qa_weight):
+            raise ValueError("learner: neither pseudo_labels nor qa_weight is on, expected one of them at least")
+
+
+LEARNERS: Mapping[str, Learner] = {
+    "published": Learner(qa_weight=1.0),
+    "refreshed": Learner(qa_weight=0.01, bursts=8),
+    "approved": Learner(pseudo_labels=True),
+    "ranked": Learner(pseudo_labels=True, candidates=12),
+}
+"""Learners by name; a configuration may change their numbers, and so combine them."""
+
+BUNDLES = ("baseline_seg", "qa_discriminator", "qa_semi_seg")
+STEPS = ("segment", "montage", "request", "rate", "split", "discriminator", "tune", "report")
+
+
+@dataclass(frozen=True)
+class CycleSettings:
+    """All that a cycle needs to know.
+
+    Attributes:
+        datalist: Decathlon `dataset.json` with `training`, `validation` and the sections below.
+        output_dir: of all rounds.
+        baseline_path: weights that the first round segments with.
+        learner: how the rounds learn.
+        rounds: how many.
+        requests: segmentations that people are asked to code in each round, and again of the candidates.
+        fresh: segmentations that they are asked to code after each burst.
+        audit: share of the requests that is random, as an audit.
+        codes: `simulated`, or nothing: then people write `<folder>_ratings.csv` beside each `<folder>_requests.csv`.
+        code_files: further CSVs of codes, such as the store of a rating page; of these, the ratings count that name the
+            SHA-256 of the segmentation.
+        truth: folder of true labels of phantoms, for the simulated rater.
+        unlabeled_section: whose cases are segmented, coded and learnt from.
+        rated_section: cases that are segmented and coded after each round, to stop when successes get fewer; without
+            it so many random ones of the unlabelled cases are held out as `rated_cases` says.
+        rated_cases: see there.
+        monitor: train a watcher, and let it look at the training; see
+            `custom_components.handlers.fooling_monitor.FoolingMonitor`.
+        seed: of all that is random.
+        bundles_dir: where the bundles are.
+        overlays: further configurations of each bundle, such as `phantom.yaml`.
+        options: numbers of each step by name: segment, montage, request, rate, split, discriminator, tune, report.
+    """
+
+    datalist: str
+    output_dir: str
+    baseline_path: str
+    learner: Learner = field(default_factory=lambda: LEARNERS["ranked"])
+    rounds: int = 2
+    requests: int = 200
+    fresh: int = 40
+    audit: float = 0.2
+    codes: str = ""
+    code_files: Sequence[str] = ()
+    truth: str = ""
+    unlabeled_section: str = "unlabeled"
+    rated_section: str = ""
+    rated_cases: int = 50
+    monitor: bool = True
+    seed: int = 0
+    bundles_dir: str = "bundles"
+    overlays: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, low in (("rounds", 1), ("requests", 1), ("fresh", 1), ("rated_cases", 1), ("seed", 0)):
+            check_number(getattr(self, name), name, low, whole=True)
+        check_number(self.audit, "audit", 0, 1)
+        if self.codes not in ("", SIMULATED):
+            raise ValueError(f"codes is {self.codes!r}, expected {SIMULATED} or nothing; files go into code_files")
+        if self.codes == SIMULATED and not self.truth:
+            raise ValueError("codes is simulated and truth is empty, expected the folder of true labels")
+        _check_names("overlays", self.overlays, BUNDLES)
+        _check_names("options", self.options, STEPS)
+
+
+def read_settings(path: str | Path, **changes: Any) -> CycleSettings:
+    """Read the settings of a cycle from YAML; relative paths in it are relative to the current directory.
+
+    `learner` is the name of one, or a mapping with `name` and the numbers that differ, or all numbers.
+
+    Args:
+        path: the file.
+        **changes: settings of the command line, which count more than the file's.
+
+    Raises:
+        ValueError: the file cannot be read, a setting is unknown or missing, or has another form; one line.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: {reason}") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected settings by name")
+    given = {**content, **{name: value for name, value in changes.items() if value is not None}}
+    try:
+        _check_names("settings", given, [one.name for one in fields(CycleSettings)])
+        for name in ("datalist", "output_dir", "baseline_path"):
+            if not isinstance(given.get(name), str) or not given[name]:
+                raise ValueError(f"{name} is {given.get(name)!r}, expected a path")
+        if "learner" in given:
+            given["learner"] = _learner(given["learner"])
+        return CycleSettings(**given)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _learner(given: Any) -> Learner:
+    if isinstance(given, str):
+        given = {"name": given}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"learner is {given!r}, expected a name or settings by name")
+    _check_names("learner", given, ["name", *(one.name for one in fields(Learner))])
+    numbers = {name: value for name, value in given.items() if name != "name"}
+    if "name" not in given:
+        return Learner(**numbers)
+    if given["name"] not in LEARNERS:
+        raise ValueError(f"learner is {given['name']!r}, expected one of {', '.join(LEARNERS)}")
+    return replace(LEARNERS[given["name"]], **numbers)
+
+
+def _check_names(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{what} is {given!r}, expected names with values")
+    if unknown := [name for name in given if name not in known]:
+        raise ValueError(f"{what}: {unknown[0]!r} is unknown, expected some of {', '.join(known)}")

@@ -1,0 +1,147 @@
+"""What a cycle consists of: commands, and what is done between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program that is run, `python` with these arguments.
+
+    Attributes:
+        name: unique within the cycle, such as `round1/tune`.
+        words: the arguments.
+    """
+
+    name: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Links:
+    """Make a folder in which each segmented case of a section has its image.
+
+    Attributes:
+        name: unique within the cycle.
+        datalist: where the images are.
+        section: of the datalist.
+        segmentations: folder of the cases.
+        folder: to make.
+    """
+
+    name: str
+    datalist: Path
+    section: str
+    segmentations: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Wait for people's codes of the requested segmentations.
+
+    Attributes:
+        name: unique within the cycle.
+        segmentations: folder of them.
+        requests: CSV of the cases.
+        ratings: CSV that people write.
+        code_files: further CSVs, of which the ratings count that name the SHA-256 of a segmentation.
+        codes: CSV that holds the codes of the requested in the end.
+    """
+
+    name: str
+    segmentations: Path
+    requests: Path
+    ratings: Path
+    code_files: Sequence[Path]
+    codes: Path
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """Write a datalist of the cases of which no segmentation was coded 0 yet; only these need candidates.
+
+    Attributes:
+        name: unique within the cycle.
+        datalist: of all cases.
+        section: of it.
+        codes: CSVs of codes of all rounds so far.
+        output: JSON with the same section.
+    """
+
+    name: str
+    datalist: Path
+    section: str
+    codes: tuple[Path, ...]
+    output: Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Write a datalist of random cases of a section.
+
+    Attributes:
+        name: unique within the cycle.
+        datalist: of all cases.
+        section: of it.
+        count: how many.
+        seed: of the choice.
+        output: JSON with the same section.
+    """
+
+    name: str
+    datalist: Path
+    section: str
+    count: int
+    seed: int
+    output: Path
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """Copy a datalist, with random cases of a section taken out of it and put into another one.
+
+    Attributes:
+        name: unique within the cycle.
+        datalist: of all cases.
+        section: of it.
+        count: how many.
+        seed: of the choice.
+        output: the copy.
+        to: name of the other section.
+    """
+
+    name: str
+    datalist: Path
+    section: str
+    count: int
+    seed: int
+    output: Path
+    to: str
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keep a round if there are no fewer successes than before; else the cycle ends with the weights before.
+
+    Attributes:
+        name: unique within the cycle.
+        before: CSV of codes of the rated cases.
+        after: the same, of the round's network.
+        weights_before: that it started from.
+        weights: of the round.
+        output: copy of what is kept.
+    """
+
+    name: str
+    before: Path
+    after: Path
+    weights_before: Path
+    weights: Path
+    output: Path
+
+
+Step = Command | Links | Codes | Remaining | Sample | HoldOut | Keep

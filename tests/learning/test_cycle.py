@@ -1,0 +1,301 @@
+"""A cycle: which steps it has, and how it waits, goes on and ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from custom_components.data.case_files import sha256_of
+from custom_components.learning import cycle
+from custom_components.learning.cycle_actions import CodesMissing, FewerSuccesses, act
+from custom_components.learning.cycle_plan import Plan
+from custom_components.learning.cycle_settings import LEARNERS, CycleSettings, Learner
+from custom_components.learning.cycle_steps import Codes, Command, HoldOut, Keep, Links, Remaining, Sample
+
+SETTINGS = CycleSettings(datalist="dataset.json", output_dir="out", baseline_path="baseline.pt", rounds=2)
+
+
+def commands(settings: CycleSettings) -> dict[str, list[str]]:
+    return {step.name: list(step.words) for step in Plan(settings) if isinstance(step, Command)}
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(f"--{name}") + 1]
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_names_of_steps_are_unique_and_a_plan_is_always_the_same(learner: str):
+    plan = Plan(replace(SETTINGS, learner=LEARNERS[learner]))
+    steps = list(plan)
+    assert len({step.name for step in steps}) == len(steps)
+    assert list(plan) == steps
+
+
+def test_a_round_starts_from_the_weights_and_learns_from_the_codes_of_all_rounds_before():
+    found = commands(SETTINGS)
+    assert option(found["round1/tune"], "baseline_path") == "baseline.pt"
+    assert option(found["round2/tune"], "baseline_path") == "out/round1/models/model.pt"
+    assert option(found["round2/segment"], "ckpt_path") == "out/round1/models/model.pt"
+    assert "bundles/qa_semi_seg/configs/inference.yaml" in option(found["round2/segment"], "config_file")
+    folders = ["round1/first", "round1/ranked", "round2/first"]
+    assert option(found["round2/split"], "segmentations") == ",".join(f"out/{folder}" for folder in folders)
+    labels = option(found["round2/pseudo_labels"], "codes").split(",")
+    assert labels == [f"out/{folder}_codes.csv" for folder in (*folders, "round2/ranked")]
+    assert option(found["round2/tune"], "seed") != option(found["round1/tune"], "seed")
+
+
+def test_candidates_are_ranked_by_the_discriminator_of_the_round():
+    words = commands(SETTINGS)["round2/rank"]
+    assert option(words, "candidates") == "12"
+    assert option(words, "discriminator_path") == "out/round2/discriminator/models/model.pt"
+    assert option(commands(SETTINGS)["round2/ranked/request"], "taken_only") == "true"
+    assert not any("rank" in name for name in commands(replace(SETTINGS, learner=LEARNERS["approved"])))
+
+
+def test_published_has_the_loss_and_the_overlay_without_pseudo_labels():
+    found = commands(replace(SETTINGS, learner=LEARNERS["published"]))
+    words = found["round1/tune"]
+    assert option(words, "reference_section") == "pseudo"  # which the overlay does not train with
+    assert "train_published.yaml" in option(words, "config_file")
+    assert option(words, "qa_weight") == "1.0"
+    assert option(words, "discriminator_paths") == "out/round1/discriminator/models/model.pt"
+
+
+def test_refreshed_has_codes_and_a_discriminator_between_bursts():
+    found = commands(replace(SETTINGS, rounds=1, learner=Learner(qa_weight=0.01, bursts=3)))
+    starts = [option(found[f"round1/burst{n}/tune"], "baseline_path") for n in (1, 2, 3)]
+    assert starts == ["baseline.pt", *(f"out/round1/burst{n}/models/model.pt" for n in (1, 2))]
+    used = [option(found[f"round1/burst{n}/tune"], "discriminator_paths") for n in (1, 2, 3)]
+    assert used == [f"out/round1{part}/discriminator/models/model.pt" for part in ("", "/burst1", "/burst2")]
+    assert option(found["round1/burst2/discriminator"], "start_path") == used[1]
+    assert option(found["round1/burst2/split"], "segmentations").count("fresh") == 2
+    assert "round1/burst3/discriminator" not in found
+    assert len({option(found[f"round1/burst{n}/tune"], "seed") for n in (1, 2, 3)}) == 3
+
+
+def test_a_watcher_watches_unless_it_is_switched_off():
+    found = commands(SETTINGS)
+    assert "watcher.yaml" in option(found["round1/watcher"], "config_file")
+    assert option(found["round1/tune"], "watcher_paths") == "out/round1/watcher/models/model.pt"
+    off = commands(replace(SETTINGS, monitor=False))
+    assert "round1/watcher" not in off
+    assert "--monitor_interval" not in off["round1/tune"]
+
+
+def test_options_and_overlays_of_the_settings_count_more():
+    settings = replace(
+        SETTINGS,
+        overlays={"qa_semi_seg": ["phantom.yaml"]},
+        options={"tune": {"max_epochs": 3, "seed": 9}, "montage": {"roi_size": [64, 64, 32]}},
+    )
+    found = commands(settings)
+    assert option(found["round1/tune"], "config_file") == "['bundles/qa_semi_seg/configs/train.yaml','phantom.yaml']"
+    assert found["round1/tune"].count("--seed") == 1
+    assert [option(found["round1/tune"], name) for name in ("max_epochs", "seed")] == ["3", "9"]
+    assert option(found["round1/first/montages"], "roi_size") == "64,64,32"
+
+
+def test_codes_come_from_people_unless_they_are_simulated():
+    kinds = {step.name: type(step) for step in Plan(SETTINGS)}
+    assert kinds["round1/first/codes"] is Codes
+    simulated = commands(replace(SETTINGS, codes="simulated", truth="truth"))
+    words = simulated["round1/first/rate"]
+    assert words[3:5] == ["out/round1/first", "truth"]
+    assert option(words, "cases") == "out/round1/first_requests.csv"
+
+
+def test_accepted_scores_are_those_of_summaries_that_have_some():
+    found = commands(replace(SETTINGS, learner=replace(LEARNERS["ranked"], accept_below=0.3)))
+    assert option(found["round1/pseudo_labels"], "scores") == ",out/round1/ranked/summary.csv"
+    assert option(found["round1/pseudo_labels"], "accept_below") == "0.3"
+
+
+def volume(path: Path, value: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.full((2, 2, 2), value, np.uint8), np.eye(4)), path)
+    return path
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    """Five unlabelled cases, of which all but `e` are segmented."""
+    for name in "abcde":
+        volume(tmp_path / "data" / "images" / f"{name}.nii.gz")
+    for number, name in enumerate("abcd"):
+        volume(tmp_path / "first" / name / f"{name}_seg.nii.gz", number)
+    content = {"training": [], "unlabeled": [{"image": f"images/{name}.nii.gz"} for name in "abcde"]}
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def codes_of(path: Path, **codes: int) -> Path:
+    pd.DataFrame([{"case_id": name, "code": code} for name, code in codes.items()]).to_csv(path, index=False)
+    return path
+
+
+def ids(path: Path, section: str) -> list[str]:
+    return [entry["case_id"] for entry in json.loads(path.read_text())[section]]
+
+
+def test_links_are_of_the_segmented_cases_and_can_be_made_again(cohort: Path):
+    step = Links("links", cohort / "data" / "dataset.json", "unlabeled", cohort / "first", cohort / "links")
+    for _ in "ab":
+        assert act(step).startswith("4 images linked")
+    assert sorted(path.name for path in (cohort / "links").iterdir()) == [f"{name}.nii.gz" for name in "abcd"]
+    assert (cohort / "links" / "a.nii.gz").samefile(cohort / "data" / "images" / "a.nii.gz")
+
+
+def test_held_out_cases_are_in_one_section_only(cohort: Path):
+    output = cohort / "out" / "dataset.json"
+    act(HoldOut("rated", cohort / "data" / "dataset.json", "unlabeled", 2, 0, output, "rated"))
+    assert len(ids(output, "rated")) == 2
+    assert sorted(ids(output, "rated") + ids(output, "unlabeled")) == list("abcde")
+    entry = json.loads(output.read_text())["rated"][0]
+    assert (output.parent / entry["image"]).samefile(cohort / "data" / "images" / f"{entry['case_id']}.nii.gz")
+    with pytest.raises(ValueError, match="unlabeled has 5 cases, expected more than 5"):
+        act(HoldOut("rated", cohort / "data" / "dataset.json", "unlabeled", 5, 0, output, "rated"))
+
+
+def test_a_sample_depends_on_its_seed(cohort: Path):
+    drawn = set()
+    for seed in range(20):
+        act(Sample("s", cohort / "data" / "dataset.json", "unlabeled", 2, seed, cohort / "s.json"))
+        drawn.add(tuple(ids(cohort / "s.json", "unlabeled")))
+    assert len(drawn) > 3
+    assert {name for pair in drawn for name in pair} == set("abcde")
+
+
+def test_remaining_are_all_of_which_nothing_was_coded_0_in_any_round(cohort: Path):
+    codes, later = codes_of(cohort / "codes.csv", a=0, b=1, c=2), codes_of(cohort / "later.csv", a=2, b=0)
+    step = Remaining("r", cohort / "data" / "dataset.json", "unlabeled", (codes, later), cohort / "r.json")
+    act(step)
+    assert ids(cohort / "r.json", "unlabeled") == list("cde")
+    codes_of(codes, a=0, b=0, c=0, d=0, e=0)
+    with pytest.raises(FewerSuccesses, match="all 5 cases have a segmentation coded 0"):
+        act(step)
+
+
+def waiting(cohort: Path, *files: Path) -> Codes:
+    (cohort / "first_requests.csv").write_text("case_id,reason\na,audit\nb,worst\nc,worst\n")
+    paths = (cohort / f"first_{name}.csv" for name in ("requests", "ratings"))
+    return Codes("codes", cohort / "first", *paths, files, cohort / "first_codes.csv")
+
+
+def test_missing_codes_are_counted_and_named(cohort: Path):
+    step = waiting(cohort)
+    with pytest.raises(CodesMissing, match=r"3 of 3 requested segmentations have no code \(a, b, c\): code the mont"):
+        act(step)
+    (cohort / "first_ratings.csv").write_text("case_id,code\na,0\nb,\nd,2\n")
+    with pytest.raises(CodesMissing, match=r"2 of 3 requested segmentations have no code \(b, c\)"):
+        act(step)
+    codes_of(cohort / "first_ratings.csv", a=0, b=1, c=2, d=2)
+    act(step)
+    assert pd.read_csv(cohort / "first_codes.csv")["case_id"].tolist() == ["a", "b", "c"]
+
+
+def test_of_a_store_the_ratings_count_that_are_of_these_segmentations(cohort: Path):
+    digests = {name: sha256_of(cohort / "first" / name / f"{name}_seg.nii.gz") for name in "abc"}
+    store = cohort / "store.csv"
+    rows = [f"a,0,{digests['a']}", f"b,1,{'0' * 64}", f"c,2,{digests['c']}", "b,0,"]
+    store.write_text("\n".join(["case_id,code,segmentation_sha256", *rows]))
+    with pytest.raises(CodesMissing, match=r"1 of 3 requested segmentations have no code \(b\)"):
+        act(waiting(cohort, store, cohort / "absent.csv"))
+    codes_of(cohort / "first_ratings.csv", b=1)
+    act(waiting(cohort, store))
+    found = pd.read_csv(cohort / "first_codes.csv").set_index("case_id")["code"]
+    assert found.to_dict() == {"a": 0, "b": 1, "c": 2}
+
+
+def test_a_round_with_fewer_successes_ends_the_cycle_with_the_weights_before(cohort: Path):
+    for name in ("old", "new"):
+        (cohort / f"{name}.pt").write_text(name)
+    before, after = codes_of(cohort / "before.csv", a=0, b=0, c=2), cohort / "after.csv"
+    step = Keep("keep", before, after, cohort / "old.pt", cohort / "new.pt", cohort / "out" / "model.pt")
+    codes_of(after, a=0, b=0, c=1, d=0)
+    assert act(step).startswith("codes 0/1/2 of the 3 rated cases: before 2/0/1 and after 2/1/0")
+    assert step.output.read_text() == "new"
+    codes_of(after, a=0, b=1, c=1)
+    with pytest.raises(FewerSuccesses, match="before 2/0/1 and after 1/2/0: fewer successes"):
+        act(step)
+    assert step.output.read_text() == "old"
+
+
+def script(text: str) -> tuple[str, ...]:
+    return "-c", text
+
+
+class Steps:
+    """A plan of steps that tests choose."""
+
+    steps: ClassVar[list] = []
+
+    def __init__(self, settings: CycleSettings) -> None:
+        pass
+
+    def __iter__(self):
+        return iter(self.steps)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch) -> CycleSettings:
+    monkeypatch.setattr(cycle, "Plan", Steps)
+    return replace(SETTINGS, output_dir=str(tmp_path / "out"))
+
+
+def test_a_cycle_goes_on_where_a_command_failed(settings: CycleSettings, tmp_path: Path, monkeypatch, capfd):
+    log = tmp_path / "log"
+    note = f"open({str(log)!r}, 'a').write"
+    fails = f"import os, sys; {note}('b'); sys.exit(0 if os.path.exists({str(tmp_path / 'mended')!r}) else 4)"
+    steps = [
+        Command("x/a", script(f"{note}('a')")),
+        Command("x/b", script(fails)),
+        Command("x/c", script(f"{note}('c')")),
+    ]
+    monkeypatch.setattr(Steps, "steps", steps)
+    with pytest.raises(SystemExit) as stopped:
+        cycle.run_cycle(settings)
+    assert stopped.value.code == 4
+    out, err = capfd.readouterr()
+    assert "error: x/b ended with exit code 4; the cycle goes on from it" in err
+    assert "+ python -c" in out
+    (tmp_path / "mended").touch()
+    assert cycle.run_cycle(settings).startswith("2 rounds are done")
+    assert log.read_text() == "abbc"
+    assert cycle.run_cycle(settings).startswith("2 rounds are done")
+    assert log.read_text() == "abbc"
+
+
+def test_a_cycle_waits_for_codes_with_exit_code_3(settings: CycleSettings, cohort: Path, monkeypatch, capsys):
+    monkeypatch.setattr(Steps, "steps", [waiting(cohort)])
+    with pytest.raises(SystemExit) as stopped:
+        cycle.run_cycle(settings)
+    assert stopped.value.code == 3
+    assert "waiting for codes: 3 of 3 requested segmentations have no code (a, b, c)" in capsys.readouterr().err
+    codes_of(cohort / "first_ratings.csv", a=0, b=1, c=2)
+    assert cycle.run_cycle(settings).startswith("2 rounds are done")
+
+
+def test_other_settings_are_another_cycle(settings: CycleSettings, monkeypatch):
+    monkeypatch.setattr(Steps, "steps", [])
+    cycle.run_cycle(settings)
+    cycle.run_cycle(replace(settings, rounds=3, code_files=["more.csv"]))
+    with pytest.raises(ValueError, match="requests is 200, this run has 100: go on with the same settings"):
+        cycle.run_cycle(replace(settings, requests=100))
+
+
+def test_a_dry_run_tells_and_does_nothing(settings: CycleSettings, monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(Steps, "steps", [Command("x", script(f"open({str(tmp_path / 'made')!r}, 'w')"))])
+    told: list[str] = []
+    assert cycle.run_cycle(settings, dry_run=True, tell=told.append) == "1 steps; nothing was run"
+    assert told[0].startswith("+ python -c")
+    assert not (tmp_path / "made").exists()
+    assert not Path(settings.output_dir).exists()
+    shutil.rmtree(tmp_path)
