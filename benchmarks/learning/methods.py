@@ -1,0 +1,214 @@
+"""The methods that are compared. Each starts from the same baseline and makes the same number of steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from confidence import most_confident
+from workbench import HERE, TUNING_EPOCHS, Bench
+
+from custom_components.data.datalist import copy_datalist
+
+CANDIDATES = 12
+LIMIT = 0.5
+"""First score above which candidates are tried; chosen on the rated section."""
+
+BURSTS = 10
+FRESH = 40
+
+
+@dataclass
+class Outcome:
+    """What a method leaves.
+
+    Attributes:
+        weights: of the network.
+        ratings: codes that people gave for it, those of the judge's training included where it needs the judge.
+        seconds: of its own work, training and segmenting, without what all share.
+        inference: options of its inference.
+    """
+
+    weights: Path
+    ratings: int = 0
+    seconds: float = 0.0
+    inference: dict[str, Any] = field(default_factory=dict)
+
+
+def first(bench: Bench) -> tuple[Path, Path]:
+    """The baseline's segmentations of the unlabelled cases, and their codes."""
+    folder = bench.folder / "first" / "unlabeled"
+    return folder, folder.with_name("unlabeled_codes.csv")
+
+
+def coded(codes: Path) -> int:
+    """How many codes there are."""
+    return int(pd.read_csv(codes)["code"].notna().sum())
+
+
+def baseline(bench: Bench) -> Outcome:
+    """No training at all."""
+    return Outcome(bench.baseline)
+
+
+def continued(bench: Bench) -> Outcome:
+    """Trained on with the labels alone."""
+    seconds = bench.tune("continued", pseudo_section="null")
+    return Outcome(bench.folder / "continued" / "models" / "model.pt", seconds=seconds)
+
+
+def plain_views(bench: Bench) -> Outcome:
+    """The same, with the views of the candidates as augmentation of the labelled cases."""
+    seconds = bench.tune("plain_views", HERE / "plain_views.yaml", pseudo_section="null")
+    return Outcome(bench.folder / "plain_views" / "models" / "model.pt", seconds=seconds)
+
+
+def published(bench: Bench) -> Outcome:
+    """The QA-score loss with one frozen discriminator; watched, but not stopped."""
+    watcher = bench.folder / "watcher" / "models" / "model.pt"
+    seconds = bench.tune("published", "train_published", watcher_paths=watcher, monitor_interval=12)
+    return Outcome(bench.folder / "published" / "models" / "model.pt", coded(first(bench)[1]), seconds)
+
+
+def refreshed(bench: Bench) -> Outcome:
+    """The QA-score loss with a small weight, in bursts between which fresh results are coded and learnt from."""
+    sources, judge, weights, ratings, seconds = [first(bench)], bench.judge, bench.baseline, coded(first(bench)[1]), 0.0
+    for burst in range(BURSTS):
+        name = f"refreshed/burst{burst}"
+        seconds += bench.tune(
+            name, "train_published", baseline_path=weights, discriminator_paths=judge, qa_weight=0.01,
+            max_epochs=TUNING_EPOCHS // BURSTS, seed=bench.seed + 1000 * burst,
+        )  # fmt: skip
+        weights = bench.folder / name / "models" / "model.pt"
+        if burst + 1 < BURSTS:
+            fresh = _sample(bench, name, FRESH, burst)
+            folder = bench.segment(name, weights, "unlabeled", fresh, discriminator_path=judge)
+            sources.append((folder, bench.rate(folder)))
+            ratings += coded(sources[-1][1])
+            judge = bench.discriminator(f"{name}/judge", sources, start_path=judge, max_epochs=2)
+    return Outcome(weights, ratings, seconds)
+
+
+def mean_teacher(bench: Bench) -> Outcome:
+    """Consistency with the average of its own weights on unlabelled cases (Tarvainen and Valpola 2017)."""
+    seconds = bench.tune("mean_teacher", HERE / "mean_teacher.yaml", pseudo_section="null")
+    return Outcome(bench.folder / "mean_teacher" / "models" / "model.pt", seconds=seconds)
+
+
+def confidence(bench: Bench) -> Outcome:
+    """Pseudo-labels without people: the half of its own segmentations that the network is surest of."""
+    output = bench.folder / "confidence" / "dataset.json"
+    if not output.is_file():
+        copy_datalist(bench.datalist, output, {"pseudo": most_confident(bench, first(bench)[0], 0.5)})
+    seconds = bench.tune("confidence", datalist=output)
+    return Outcome(bench.folder / "confidence" / "models" / "model.pt", seconds=seconds)
+
+
+def approved(bench: Bench) -> Outcome:
+    """Pseudo-labels by people's codes of the first segmentations."""
+    datalist = bench.pseudo_labels("approved", first(bench))
+    seconds = bench.tune("approved", datalist=datalist)
+    return Outcome(bench.folder / "approved" / "models" / "model.pt", coded(first(bench)[1]), seconds)
+
+
+def ranked_inference(bench: Bench) -> Outcome:
+    """The network trained on with labels alone; at inference the judge picks among candidates."""
+    return _with_candidates(bench, continued(bench), coded(first(bench)[1]))
+
+
+def ranked(bench: Bench, rounds: int = 2) -> Outcome:
+    """Pseudo-labels of the candidates that the judge picked and people coded, in rounds."""
+    sources, weights, ratings, seconds = [first(bench)], bench.baseline, coded(first(bench)[1]), 0.0
+    pseudo, judge = list(sources), bench.judge
+    for number in range(1, rounds + 1):
+        name = f"ranked/round{number}"
+        if number > 1:
+            folder = bench.segment(name, weights, "unlabeled", discriminator_path=judge)
+            again = folder, bench.rate(folder)
+            ratings += coded(again[1])
+            sources.append(again)
+            pseudo.append(again)
+            judge = bench.discriminator(f"{name}/judge", sources, start_path=judge, max_epochs=10)
+        remaining = _remaining(bench, name, pseudo)
+        folder = bench.segment(
+            f"{name}/ranked", weights, "unlabeled", remaining,
+            discriminator_path=judge, candidates=CANDIDATES, candidate_limit=-9,
+        )  # fmt: skip
+        requests = folder.with_name("requests.csv")
+        bench.ours(
+            f"{name}/request", "codes", "request", requests, folder, scores=folder / "summary.csv", taken_only=True
+        )
+        picked = folder, bench.rate(folder, requests=requests)
+        ratings += coded(picked[1])
+        sources.append(picked)
+        pseudo.append(picked)
+        datalist = bench.pseudo_labels(name, *pseudo)
+        seconds += bench.tune(
+            name, datalist=datalist, baseline_path=weights, max_epochs=TUNING_EPOCHS // rounds,
+            seed=bench.seed + 1000 * number,
+        )  # fmt: skip
+        weights = bench.folder / name / "models" / "model.pt"
+    return Outcome(weights, ratings, seconds)
+
+
+def ranked_both(bench: Bench) -> Outcome:
+    """The same, and the judge picks among candidates at inference too."""
+    outcome = ranked(bench)
+    return _with_candidates(bench, outcome, outcome.ratings)
+
+
+def oracle(bench: Bench) -> Outcome:
+    """The true labels of the unlabelled cases: the upper bound."""
+    output = bench.folder / "oracle" / "dataset.json"
+    if not output.is_file():
+        content = json.loads(bench.datalist.read_text())
+        entries = []
+        for entry in content["unlabeled"]:
+            image = (bench.cohort / entry["image"]).absolute()
+            entries.append({"image": str(image), "label": str((bench.truth / image.name).absolute()), "weight": 1.0})
+        copy_datalist(bench.datalist, output, {"pseudo": entries})
+    seconds = bench.tune("oracle", datalist=output)
+    return Outcome(bench.folder / "oracle" / "models" / "model.pt", seconds=seconds)
+
+
+METHODS: dict[str, Callable[[Bench], Outcome]] = {
+    one.__name__: one
+    for one in (
+        baseline, continued, plain_views, published, refreshed, mean_teacher, confidence, approved, ranked_inference,
+        ranked, ranked_both, oracle,
+    )
+}  # fmt: skip
+DEFAULT = "ranked_both"
+
+
+def _with_candidates(bench: Bench, outcome: Outcome, ratings: int) -> Outcome:
+    options = {"candidates": CANDIDATES, "candidate_limit": LIMIT}
+    return Outcome(outcome.weights, ratings, outcome.seconds, options)
+
+
+def _sample(bench: Bench, name: str, count: int, seed: int) -> Path:
+    """Write a datalist of some of the unlabelled cases."""
+    output = bench.folder / name / "fresh.json"
+    content = json.loads(bench.datalist.read_text())["unlabeled"]
+    chosen = pd.Series(range(len(content))).sample(count, random_state=1000 * bench.seed + seed)
+    entries = [{"image": str((bench.cohort / content[place]["image"]).absolute())} for place in sorted(chosen)]
+    copy_datalist(bench.datalist, output, {"unlabeled": entries})
+    return output
+
+
+def _remaining(bench: Bench, name: str, sources: list[tuple[Path, Path]]) -> Path:
+    """Write a datalist of the unlabelled cases that have no segmentation coded 0 yet."""
+    output = bench.folder / name / "remaining.json"
+    good: set[str] = set()
+    for _, codes in sources:
+        table = pd.read_csv(codes)
+        good |= set(table.loc[table["code"] == 0, "case_id"])
+    content = json.loads(bench.datalist.read_text())["unlabeled"]
+    left = [entry for entry in content if Path(entry["image"]).name.removesuffix(".nii.gz") not in good]
+    entries = [{"image": str((bench.cohort / entry["image"]).absolute())} for entry in left]
+    copy_datalist(bench.datalist, output, {"unlabeled": entries})
+    return output

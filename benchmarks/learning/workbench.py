@@ -1,0 +1,157 @@
+"""Where methods are compared: one cohort, one baseline and one judge for a seed, and commands that run once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from custom_components.files import complete_file
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+CONFIGS = {name: ROOT / "bundles" / name / "configs" for name in ("baseline_seg", "qa_discriminator", "qa_semi_seg")}
+GRID = {"pixdim": "5.25,5.25,12", "roi_size": "64,64,32"}
+
+BASELINE_EPOCHS = 800
+"""Of 12 steps each: after these a network on 12 volumes gains nothing more, see `phantom_difficulty.sh`."""
+
+TUNING = {"epoch_cases": 12, "learning_rate": 5e-4, "val_interval": 50, "keep": "last", "num_workers": 0}
+"""What all methods have in common; with `TUNING_EPOCHS` they make the same number of steps."""
+
+TUNING_EPOCHS = 200
+JUDGE = {"max_epochs": 30, "num_workers": 2}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Files of one seed of the comparison.
+
+    Attributes:
+        out: folder of the whole comparison.
+        seed: of the baseline, the judge and the methods.
+        test: section that is segmented for the result: `rated` while settings are chosen, `test` once.
+    """
+
+    out: Path
+    seed: int
+    test: str = "rated"
+
+    @property
+    def cohort(self) -> Path:
+        return self.out / "cohort"
+
+    @property
+    def datalist(self) -> Path:
+        return self.cohort / "sections.json"
+
+    @property
+    def truth(self) -> Path:
+        return self.cohort / "truth"
+
+    @property
+    def folder(self) -> Path:
+        return self.out / f"seed{self.seed}"
+
+    @property
+    def baseline(self) -> Path:
+        return self.folder / "baseline" / "models" / "model.pt"
+
+    @property
+    def judge(self) -> Path:
+        return self.folder / "judge" / "models" / "model.pt"
+
+    def run(self, name: str, *words: Any) -> float:
+        """Run `python WORDS` unless it was run before; give the seconds that it took."""
+        mark = self.folder / "steps" / f"{name.replace('/', '.')}.json"
+        text = shlex.join(map(str, words))
+        if mark.is_file():
+            return float(json.loads(mark.read_text())["seconds"])
+        print(f"\n# {name}\n+ python {text}", flush=True)
+        start = time.perf_counter()
+        path = os.pathsep.join(filter(None, (str(HERE), str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path}
+        subprocess.run([sys.executable, *map(str, words)], check=True, cwd=ROOT, env=environment)
+        seconds = time.perf_counter() - start
+        with complete_file(mark) as partial:
+            partial.write_text(json.dumps({"command": text, "seconds": round(seconds, 1)}) + "\n")
+        return seconds
+
+    def bundle(self, name: str, run_id: str, bundle: str, *configs: str | Path, **options: Any) -> float:
+        """Run a bundle on the phantom grid; a config without a suffix is one of the bundle's."""
+        files = [str(CONFIGS[bundle] / f"{one}.yaml") if isinstance(one, str) else str(one) for one in configs]
+        files.append(str(CONFIGS[bundle] / "phantom.yaml"))
+        listed = f"[{','.join(map(repr, files))}]"
+        return self.run(name, "-m", "monai.bundle", "run", run_id, "--config_file", listed, *_flags(options))
+
+    def ours(self, name: str, *words: Any, **options: Any) -> float:
+        """Run a command of the package."""
+        return self.run(name, "-m", "custom_components", *words, *_flags(options))
+
+    def tune(self, name: str, *overlays: str | Path, datalist: Path | None = None, **options: Any) -> float:
+        """Train the baseline on, into `<name>/models/model.pt`."""
+        folder = self.folder / name
+        settings = {
+            "datalist": datalist or self.datalist, "baseline_path": self.baseline, "discriminator_paths": self.judge,
+            "ckpt_dir": folder / "models", "output_dir": folder / "training", "seed": self.seed, "resume": True,
+            "max_epochs": TUNING_EPOCHS, **TUNING, **options,
+        }  # fmt: skip
+        return self.bundle(f"{name}/tune", "training", "qa_semi_seg", "train", *overlays, **settings)
+
+    def segment(self, name: str, weights: Path, section: str, datalist: Path | None = None, **options: Any) -> Path:
+        """Segment a section, into `<name>/<section>`, and score it if the judge is there."""
+        folder = self.folder / name / section
+        if self.judge.is_file():
+            options = {"discriminator_path": self.judge, **options}
+        self.bundle(
+            f"{name}/segment_{section}", "inferring", "qa_semi_seg", "inference", datalist=datalist or self.datalist,
+            section=section, ckpt_path=weights, output_dir=folder, num_workers=0, **options,
+        )  # fmt: skip
+        return folder
+
+    def rate(self, folder: Path, *, requests: Path | None = None) -> Path:
+        """Have a folder coded by the simulated rater."""
+        codes = folder.with_name(f"{folder.name}_codes.csv")
+        name = f"{folder.relative_to(self.folder)}/rate"
+        self.ours(name, "rate", folder, self.truth, codes, **({"cases": requests} if requests else {}))
+        return codes
+
+    def pseudo_labels(self, name: str, *coded: tuple[Path, Path], **options: Any) -> Path:
+        """Make a datalist with pseudo-labels of folders and their codes."""
+        output = self.folder / name / "dataset.json"
+        segmentations, codes = (",".join(str(pair[place]) for pair in coded) for place in (0, 1))
+        self.ours(
+            f"{name}/pseudo_labels", "pseudo_labels", output, datalist=self.datalist, segmentations=segmentations,
+            codes=codes, **options,
+        )  # fmt: skip
+        return output
+
+    def discriminator(self, name: str, coded: list[tuple[Path, Path]], *overlays: str, **options: Any) -> Path:
+        """Train a discriminator on folders and their codes, without their truth."""
+        folder = self.folder / name
+        segmentations, codes = (",".join(str(pair[place]) for pair in coded) for place in (0, 1))
+        images = ",".join([str(self.cohort / "imagesTs")] * len(coded))
+        self.ours(
+            f"{name}/split", "codes", "split", folder / "qa_dataset.json", codes=codes, segmentations=segmentations,
+            images=images, validation=0.1, test=0.1, seed=self.seed,
+        )  # fmt: skip
+        self.bundle(
+            f"{name}/train", "training", "qa_discriminator", "train", *overlays,
+            datalist=folder / "qa_dataset.json", ckpt_dir=folder / "models", output_dir=folder / "training",
+            seed=self.seed, resume=True, **{**JUDGE, **options},
+        )  # fmt: skip
+        return folder / "models" / "model.pt"
+
+
+def _flags(options: dict[str, Any]) -> list[str]:
+    words = []
+    for name, value in options.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        words += [f"--{name}", text]
+    return words
