@@ -46,10 +46,11 @@ class Watcher(NamedTuple):
 class FoolingMonitor:
     """Segment fixed cases now and then, and flag a training whose score falls while nothing else gets better.
 
-    At the start and after every so many iterations the kept network segments the cases. Noted are the score of the
-    discriminators that give the gradient, that of watchers, which give none, what the segmentations look like, and how
-    far the weights have gone: `fooling.csv`, `fooling.png`, TensorBoard, and `fooling.json` with the rule and its
-    verdict. The training itself goes on as without it, bit for bit.
+    At the start and after every so many iterations the kept network segments the cases. A network may be fooling its
+    discriminator after a dozen steps, so there are looks at a sixteenth, an eighth, a quarter and half of the first
+    interval too. Noted are the score of the discriminators that give the gradient, that of watchers, which give none,
+    what the segmentations look like, and how far the weights have gone: `fooling.csv`, `fooling.png`, TensorBoard, and
+    `fooling.json` with the rule and its verdict. The training itself goes on as without it, bit for bit.
 
     Its state is what it has noted: save it, and a resumed training keeps the start.
 
@@ -118,7 +119,11 @@ class FoolingMonitor:
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer; after the handler that averages its weights, and before the one that saves its state."""
         engine.add_event_handler(Events.STARTED, self._begin)
-        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.interval), self)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=lambda _, number: self.is_due(number)), self)
+
+    def is_due(self, iteration: int) -> bool:
+        """Whether there is a look after so many iterations."""
+        return iteration % self.interval == 0 or iteration in (self.interval >> halved for halved in range(1, 5))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was noted, in plain numbers."""

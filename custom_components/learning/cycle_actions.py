@@ -19,7 +19,7 @@ from custom_components.data.datalist import copy_datalist
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
 from custom_components.learning.code_requests import read_requests
-from custom_components.learning.cycle_steps import Codes, HoldOut, Keep, Links, Remaining, Sample, Step
+from custom_components.learning.cycle_steps import Codes, Configs, HoldOut, Keep, Links, Remaining, Sample, Step
 
 
 class CodesMissing(Exception):  # noqa: N818 - it is a pause, no error
@@ -40,6 +40,16 @@ def act(step: Step) -> str:
         ValueError: a file cannot be read.
     """
     raise TypeError(f"{type(step).__name__} is no action")
+
+
+@act.register
+def _(step: Configs) -> str:
+    for bundle, file in step.files:
+        if not file.is_file():
+            raise ValueError(f"{file}: no such configuration of {bundle}")
+        with complete_file(step.folder / bundle / file.name) as partial:
+            shutil.copyfile(file, partial)
+    return f"{len(step.files)} configurations kept in {step.folder}"
 
 
 @act.register

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.learning.cycle_settings import SIMULATED, CycleSettings
-from custom_components.learning.cycle_steps import Codes, Command, HoldOut, Keep, Links, Remaining, Sample, Step
+from custom_components.learning.cycle_steps import (
+    Codes,
+    Command,
+    Configs,
+    HoldOut,
+    Keep,
+    Links,
+    Remaining,
+    Sample,
+    Step,
+)
 
 MONAI = ("-m", "monai.bundle", "run")
 OURS = ("-m", "custom_components")
@@ -24,6 +34,13 @@ PSEUDO = "pseudo"
 
 RANKED = "ranked"
 """Folder of the segmentations that were taken among candidates."""
+
+USED = {
+    "baseline_seg": ("inference",),
+    "qa_discriminator": ("train", "watcher"),
+    "qa_semi_seg": ("train", "train_published", "inference"),
+}
+"""Configurations that a cycle runs."""
 
 MONITOR_INTERVAL = 50
 """Iterations between two looks of the fooling monitor."""
@@ -65,6 +82,7 @@ class Plan:
         before = yield from self._audit("baseline", weights, bundle, rated, None)
         for number in range(1, settings.rounds + 1):
             name, start, start_bundle = f"round{number}", weights, bundle
+            yield self._configs(name)
             yield from self._first(name, weights, bundle, discriminator)
             discriminator = yield from self._discriminator(name)
             watcher = (yield from self._watcher(name)) if settings.monitor else None
@@ -97,6 +115,15 @@ class Plan:
         count, seed = settings.rated_cases, settings.seed
         yield HoldOut("rated", source, settings.unlabeled_section, count, seed, self.datalist, RATED)
         return self.datalist, RATED
+
+    def _configs(self, name: str) -> Step:
+        files = [
+            (bundle, Path(self.settings.bundles_dir) / bundle / "configs" / f"{config}.yaml")
+            for bundle, configs in USED.items()
+            for config in configs
+        ]
+        files += [(bundle, Path(path)) for bundle, paths in self.settings.overlays.items() for path in paths]
+        return Configs(f"{name}/configs", tuple(files), self.out / name / "configs")
 
     def _first(self, name: str, weights: Path, bundle: str, discriminator: Path | None) -> Iterator[Step]:
         """Segment the unlabelled cases, and have some of them coded."""

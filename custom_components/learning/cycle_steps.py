@@ -21,6 +21,21 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Configs:
+    """Keep copies of the configurations that a round runs with.
+
+    Attributes:
+        name: unique within the cycle.
+        files: of the bundles, and overlays.
+        folder: of the copies, which are named after their bundle.
+    """
+
+    name: str
+    files: tuple[tuple[str, Path], ...]
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Links:
     """Make a folder in which each segmented case of a section has its image.
 
@@ -144,4 +159,4 @@ class Keep:
     output: Path
 
 
-Step = Command | Links | Codes | Remaining | Sample | HoldOut | Keep
+Step = Command | Configs | Links | Codes | Remaining | Sample | HoldOut | Keep

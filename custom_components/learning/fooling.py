@@ -118,15 +118,16 @@ class FoolingRule:
     """When a run is flagged: its score has fallen, and nothing else says that the segmentations got better.
 
     A run whose score has fallen by `fall` since the start is flagged if the watchers' score has fallen by less than
-    `agreement` of that, or the share of implausible cases has risen by `rise`.
+    `agreement` of that, or the share of implausible cases has risen by `rise`. All looks are at the same cases, so that
+    small changes count.
 
     Attributes:
-        fall: of the score of the discriminators that give the gradient; what is less is noise.
+        fall: of the score of the discriminators that give the gradient.
         agreement: share of it that the watchers must see.
         rise: of the share of implausible cases.
     """
 
-    fall: float = 0.2
+    fall: float = 0.1
     agreement: float = 0.5
     rise: float = 0.1
 

@@ -78,7 +78,7 @@ def test_training_is_the_same_as_without_a_monitor(tmp_path: Path):
 def test_looks_are_of_the_start_and_every_interval(tmp_path: Path):
     unet, monitor = run(tmp_path)
     table = pd.read_csv(tmp_path / "fooling.csv")
-    assert list(table["iteration"]) == [0, 2, 4, 6, 8, 10, 12]
+    assert list(table["iteration"]) == [0, 1, 2, 4, 6, 8, 10, 12]
     assert table.loc[0, ["overlap", "drift"]].tolist() == [1.0, 0.0]
     assert table["drift"].is_monotonic_increasing
     assert (tmp_path / "fooling.png").stat().st_size > 5000
@@ -102,11 +102,16 @@ def falling(folder: Path) -> float:
     return 1.0 if monitor.looks[-1].score < monitor.looks[0].score else -1.0
 
 
+def test_the_first_interval_is_looked_at_more_closely():
+    monitor = FoolingMonitor(items(1), network(), output_dir="", discriminators=[], voxel_ml=1.0, interval=50)
+    assert [number for number in range(1, 151) if monitor.is_due(number)] == [3, 6, 12, 25, 50, 100, 150]
+
+
 def test_a_run_that_only_its_own_discriminator_likes_is_flagged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     sign = falling(tmp_path / "first")
     _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[Watcher(Brightness(-sign))])
     verdict = json.loads((tmp_path / "fooling.json").read_text())
-    assert verdict == {"flagged": monitor.flagged, "rule": {"fall": 0.2, "agreement": 0.5, "rise": 0.1}, "cases": 3}
+    assert verdict == {"flagged": monitor.flagged, "rule": {"fall": 0.1, "agreement": 0.5, "rise": 0.1}, "cases": 3}
     assert "that of the watchers rose by" in monitor.flagged
     assert caplog.text.count("flagged, iteration") == 1
 

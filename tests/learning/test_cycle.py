@@ -145,6 +145,22 @@ def ids(path: Path, section: str) -> list[str]:
     return [entry["case_id"] for entry in json.loads(path.read_text())[section]]
 
 
+def test_a_round_keeps_the_configurations_that_it_runs_with(cohort: Path):
+    overlay = cohort / "phantom.yaml"
+    overlay.write_text("max_epochs: 3\n")
+    bundles = Path(__file__).resolve().parents[2] / "bundles"
+    settings = replace(SETTINGS, bundles_dir=str(bundles), overlays={"qa_semi_seg": [str(overlay)]})
+    (step,) = (step for step in Plan(settings) if step.name == "round1/configs")
+    step = replace(step, folder=cohort / "configs")
+    act(step)
+    assert (cohort / "configs" / "qa_semi_seg" / "phantom.yaml").read_text() == "max_epochs: 3\n"
+    copied = (cohort / "configs" / "qa_discriminator" / "train.yaml").read_text()
+    assert copied == (bundles / "qa_discriminator" / "configs" / "train.yaml").read_text()
+    overlay.unlink()
+    with pytest.raises(ValueError, match="phantom.yaml: no such configuration of qa_semi_seg"):
+        act(step)
+
+
 def test_links_are_of_the_segmented_cases_and_can_be_made_again(cohort: Path):
     step = Links("links", cohort / "data" / "dataset.json", "unlabeled", cohort / "first", cohort / "links")
     for _ in "ab":

@@ -65,7 +65,7 @@ def test_dice_is_the_mean_of_the_judged_organs_that_there_are():
 @pytest.mark.parametrize(
     ("now", "reason"),
     [
-        (look(10, score=0.85), ""),  # too little to tell
+        (look(10, score=0.92, watcher=1.1), ""),  # too little to tell
         (look(10, score=0.5, watcher=0.6), ""),  # the watchers agree
         (look(10, score=0.5, watcher=0.8), "the QA score fell by 0.50 while that of the watchers fell by 0.20"),
         (look(10, score=0.5, watcher=1.4), "the QA score fell by 0.50 while that of the watchers rose by 0.40"),

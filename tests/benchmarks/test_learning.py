@@ -1,0 +1,96 @@
+"""The comparison of ways to learn: its controls are what they are called, and its page counts right."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "benchmarks" / "learning"
+CONFIGS = ROOT / "bundles" / "qa_semi_seg" / "configs"
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    for name in ("page", "views", "mean_teacher"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def run_of(seed: int, codes: str) -> dict:
+    values = [int(code) for code in codes]
+    return {
+        "seed": seed, "counts": [values.count(code) for code in (0, 1, 2)], "core_dice": 0.8, "dice": 0.7, "score": 0.5,
+        "ratings": 10, "seconds": 5.0, "codes": {f"case{number}": code for number, code in enumerate(values)},
+    }  # fmt: skip
+
+
+def test_page_compares_case_by_case_over_all_seeds(tmp_path: Path, capsys):
+    import page
+
+    content = {
+        "n_test": 4,
+        "methods": {
+            "continued": {"runs": [run_of(0, "0122"), run_of(1, "2222")]},
+            "ranked": {"runs": [run_of(0, "1102"), run_of(1, "0002"), run_of(2, "0000")]},
+        },
+    }
+    table = page.summary(content).set_index("method")
+    assert table.loc["continued", "0/1/2"] == "0/0/3"  # rounded means
+    assert table.loc["ranked", "failure: gone/new"] == "4/0"
+    assert table.loc["ranked", "success: gone/new"] == "1/4"
+    assert float(table.loc["ranked", "failure: p"]) == pytest.approx(0.125, abs=0.01)
+    (tmp_path / "learning.json").write_text(json.dumps(content))
+    page.main(str(tmp_path / "learning.json"), str(tmp_path))
+    assert "| ranked | 3 |" in capsys.readouterr().out
+    assert (tmp_path / "codes.png").stat().st_size > 5000
+
+
+def test_views_are_drawn_as_often_as_the_image_as_it_is():
+    from views import RandViewd
+
+    from custom_components.learning.candidates import Gamma
+
+    transform = RandViewd([Gamma(2.0), Gamma(0.5)])
+    transform.set_random_state(0)
+    item = {"image": torch.full((1, 2, 2, 2), 0.25), "label": "kept"}
+    seen = [round(float(transform(item)["image"].mean()), 4) for _ in range(600)]
+    assert set(seen) == {0.25, 0.0625, 0.5}
+    assert all(150 < seen.count(value) < 250 for value in set(seen))
+    assert transform(item)["label"] == "kept"
+
+
+def test_mean_teacher_pulls_towards_the_teacher():
+    from mean_teacher import ConsistencyGradient
+
+    torch.manual_seed(0)
+    teacher, image = nn.Conv3d(1, 3, 1), torch.rand(1, 1, 4, 4, 4)
+    consistency = ConsistencyGradient(teacher, lambda view, network: network(view))
+    logits = torch.randn(1, 3, 4, 4, 4)
+    first = consistency(image, logits)
+    for _ in range(50):
+        logits = logits - 200 * consistency(image, logits).gradient
+    assert consistency(image, logits).loss < 0.2 * first.loss
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("overlay", ["plain_views", "mean_teacher"])
+def test_overlays_of_the_controls_fit_the_bundle(overlay: str):
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / "train.yaml"), str(HERE / f"{overlay}.yaml"), str(CONFIGS / "phantom.yaml")])
+    parser["pseudo_section"] = None
+    parser.parse()
+    if overlay == "plain_views":
+        names = [type(one).__name__ for one in parser.get_parsed_content("train#preprocessing").transforms]
+        assert names.index("RandViewd") < names.index("RandAffined")
+    else:
+        gradient = parser.get_parsed_content("unlabeled#gradient")
+        assert gradient.teacher is parser.get_parsed_content("averaged").ema_model
+        assert parser.get_parsed_content("unlabeled#in_use") is True
