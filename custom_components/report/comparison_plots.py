@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from custom_components.data.code_values import CODES
@@ -52,6 +53,7 @@ def draw_shares(sets: Sequence[Bars]) -> Figure:
                 s.high + 0.02 * limit, place, f"{100 * s.share:.1f} %  ({s.cases})", va="center", fontsize="small"
             )
         axes.set(xlim=(0, limit), title=f"{code} {NAMES[code]}")
+        axes.set_xticks([tick for tick in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, limit) if tick <= 1])
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="y", length=0)

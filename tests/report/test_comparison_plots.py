@@ -28,6 +28,12 @@ def fits(figure: Figure) -> None:
             assert box.y1 <= height
 
 
+def test_no_share_is_above_all():
+    every = shares([0, 0, 9]), shares([9, 0, 0])
+    figure = draw_shares([Bars(name, one, False) for name, one in zip("ab", every, strict=True)])
+    assert [max(axes.get_xticks()) for axes in figure.axes] == [1.0] * 3
+
+
 def test_bars_are_the_shares_with_their_intervals():
     figure = draw_shares([Bars("Baseline", FOUND.before, True), Bars("QA", FOUND.after, False)])
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Baseline  (6)", "QA  (6)"]
