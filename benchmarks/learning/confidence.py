@@ -21,13 +21,13 @@ def most_confident(bench: Bench, segmentations: Path, share: float) -> list[dict
     """
     parser = ConfigParser()
     parser.read_config([str(CONFIGS["baseline_seg"] / name) for name in ("inference.yaml", "phantom.yaml")])
-    network, inferer, load = (parser.get_parsed_content(name) for name in ("network", "inferer", "preprocessing"))
+    network, inferer, load, device = map(parser.get_parsed_content, ("network", "inferer", "preprocessing", "device"))
     load_weights(network, bench.baseline, "run.py")
     network.eval()
     found = []
     for entry in json.loads(bench.datalist.read_text())["unlabeled"]:
         image = (bench.cohort / entry["image"]).absolute()
-        volume = load({"image": str(image)})["image"].as_tensor()[None]
+        volume = load({"image": str(image)})["image"].as_tensor()[None].to(device)
         best, labels = inferer(volume, network).softmax(1).max(1)
         case_id = image.name.removesuffix(".nii.gz")
         label = segmentations / case_id / f"{case_id}_seg.nii.gz"

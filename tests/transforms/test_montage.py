@@ -232,7 +232,7 @@ def test_a_traced_montage_is_the_montage_and_can_be_saved(size, tmp_path):
 @pytest.mark.parametrize("size", [None, (256, 256)])
 def test_a_gpu_makes_the_same_montage(size):
     image, probabilities, _ = case((168, 168, 64), batch=1)
-    on_cpu, on_gpu = (probabilities.to(device).requires_grad_() for device in ("cpu", "cuda"))
+    on_cpu, on_gpu = (probabilities.detach().to(device).requires_grad_() for device in ("cpu", "cuda"))
     one, other = montage(image, on_cpu, size=size), montage(image.cuda(), on_gpu, size=size)
     assert torch.allclose(one, other.cpu(), atol=1e-5)
     one.sum().backward()
