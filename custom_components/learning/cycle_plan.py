@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from custom_components.learning.cycle_commands import Commands
 from custom_components.learning.cycle_settings import SIMULATED, CycleSettings
 from custom_components.learning.cycle_steps import (
     Codes,
-    Command,
     Configs,
     HoldOut,
     Keep,
@@ -19,9 +18,6 @@ from custom_components.learning.cycle_steps import (
     Sample,
     Step,
 )
-
-MONAI = ("-m", "monai.bundle", "run")
-OURS = ("-m", "custom_components")
 
 ALL = 0
 """As a number of requests: every segmentation."""
@@ -65,6 +61,7 @@ class Plan:
 
     def __init__(self, settings: CycleSettings) -> None:
         self.settings = settings
+        self._commands = Commands(settings)
         self.out = Path(settings.output_dir)
         self.datalist = Path(settings.datalist)
         self._tunings = 0
@@ -177,15 +174,15 @@ class Plan:
             folder.with_name(f"{folder.name}_{what}") for what in ("images", "montages", "requests.csv", "codes.csv")
         )
         yield Links(f"{name}/images", datalist, section, folder, images)
-        yield self._ours(f"{name}/montages", "montage", images, folder, montages)
-        yield self._ours(
+        yield self._commands.ours(f"{name}/montages", "montage", images, folder, montages)
+        yield self._commands.ours(
             f"{name}/request", "request", requests, folder, count=count,
             seed=settings.seed, audit=settings.audit,
             scores=folder / "summary.csv" if discriminator else None,
             taken_only=True if folder.name == RANKED else None,
         )  # fmt: skip
         if settings.codes == SIMULATED:
-            yield self._ours(f"{name}/rate", "rate", folder, settings.truth, codes, cases=requests)
+            yield self._commands.ours(f"{name}/rate", "rate", folder, settings.truth, codes, cases=requests)
         else:
             ratings = folder.with_name(f"{folder.name}_ratings.csv")
             files = tuple(Path(file) for file in settings.code_files)
@@ -195,7 +192,7 @@ class Plan:
     def _discriminator(self, name: str, earlier: Path | None = None) -> Generator[Step, None, Path]:
         """Train the discriminator on all codes so far; give its weights."""
         folder = self.out / name / "discriminator"
-        yield self._ours(
+        yield self._commands.ours(
             f"{name}/split", "split", folder / "qa_dataset.json",
             codes=[one.codes for one in self._rated],
             images=[one.images for one in self._rated],
@@ -215,7 +212,7 @@ class Plan:
     def _train_discriminator(
         self, name: str, folder: Path, coded: Path, configs: Sequence[str], earlier: Path | None
     ) -> Step:
-        return self._bundle(
+        return self._commands.bundle(
             name, "discriminator", "training", "qa_discriminator", configs,
             datalist=coded / "qa_dataset.json", ckpt_dir=folder / "models", output_dir=folder / "training",
             seed=self.settings.seed, resume=True, start_path=earlier,
@@ -225,7 +222,7 @@ class Plan:
         """Make labels of what was coded; a learner without them takes their organ volumes for plausible."""
         learner = self.learner
         tables = [one.segmentations / "summary.csv" if one.scored else "" for one in self._pseudo]
-        return self._ours(
+        return self._commands.ours(
             f"{name}/pseudo_labels", "pseudo_labels", self.out / name / "dataset.json",
             datalist=self.datalist, section=self.settings.unlabeled_section,
             segmentations=[one.segmentations for one in self._pseudo],
@@ -238,7 +235,7 @@ class Plan:
     def _tune(self, name: str, weights: Path, discriminator: Path, watcher: Path | None) -> Step:
         learner, folder = self.learner, self.out / name
         self._tunings += 1  # each draws other cases and changes
-        return self._bundle(
+        return self._commands.bundle(
             f"{name}/tune", "tune", "training", "qa_semi_seg",
             ("train",) if learner.pseudo_labels else ("train", "train_published"),
             datalist=self.out / Path(name).parts[0] / "dataset.json",
@@ -261,43 +258,15 @@ class Plan:
         discriminator: Path | None,
         candidates: int | None = None,
     ) -> Step:
-        return self._bundle(
+        return self._commands.bundle(
             name, "segment", "inferring", bundle, ("inference",), datalist=datalist, section=section,
             ckpt_path=weights, output_dir=folder, discriminator_path=discriminator, candidates=candidates,
         )  # fmt: skip
 
     def _report(self, name: str, before: Rated, after: Rated) -> Step:
-        return self._ours(
+        return self._commands.ours(
             f"{name}/report", "report", before.codes, after.codes, self.out / name / "report",
             name_after=name, images=after.images,
             segmentations_before=before.segmentations, segmentations_after=after.segmentations,
             scores_before=before.segmentations / "summary.csv", scores_after=after.segmentations / "summary.csv",
         )  # fmt: skip
-
-    def _ours(self, name: str, command: str, *arguments: Any, **options: Any) -> Step:
-        """A command of this package; its options in the settings count more."""
-        group = ("codes",) if command in ("request", "split") else ()
-        given = self.settings.options.get(command, {})
-        words = (*OURS, *group, command, *map(str, arguments), *_flags({**options, **given}))
-        return Command(name, words)
-
-    def _bundle(self, name: str, step: str, run_id: str, bundle: str, configs: Sequence[str], **options: Any) -> Step:
-        """A run of a bundle; the options of its step in the settings count more."""
-        folder = Path(self.settings.bundles_dir) / bundle / "configs"
-        files = [str(folder / f"{config}.yaml") for config in configs]
-        files += list(self.settings.overlays.get(bundle, []))
-        listed = f"[{','.join(repr(file) for file in files)}]"
-        given = self.settings.options.get(step, {})
-        words = (*MONAI, run_id, "--config_file", listed, *_flags({**options, **given}))
-        return Command(name, words)
-
-
-def _flags(options: Mapping[str, Any]) -> list[str]:
-    """Options as words of a command line; one that is None is left out."""
-    return [word for name, value in options.items() if value is not None for word in (f"--{name}", _word(value))]
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(_word(one) for one in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -55,7 +55,7 @@ class CandidateRanking:
         ValueError: there are no sources, two have one name, or a number is out of range.
 
     Example:
-        >>> from custom_components.learning.candidates import Gamma
+        >>> from custom_components.learning.intensity_views import Gamma
         >>> ranking = CandidateRanking([Gamma(0.5)], limit=0.5)
         >>> network, image = nn.Conv3d(1, 13, 1), torch.rand(1, 1, 4, 4, 4)
         >>> ranking(network, image, network(image), 0.4, lambda image, labels: 0.0).candidate

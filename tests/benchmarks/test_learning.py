@@ -54,7 +54,7 @@ def test_page_compares_case_by_case_over_all_seeds(tmp_path: Path, capsys):
 def test_views_are_drawn_as_often_as_the_image_as_it_is():
     from views import RandViewd
 
-    from custom_components.learning.candidates import Gamma
+    from custom_components.learning.intensity_views import Gamma
 
     transform = RandViewd([Gamma(2.0), Gamma(0.5)])
     transform.set_random_state(0)

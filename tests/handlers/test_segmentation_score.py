@@ -20,7 +20,7 @@ from custom_components.engines import CaseEvaluator
 from custom_components.handlers.segmentation_score import SegmentationScore
 from custom_components.handlers.segmentation_summary import SegmentationSummary
 from custom_components.inferers import AutocastInferer
-from custom_components.learning.candidates import Contrast, Gamma
+from custom_components.learning.intensity_views import Contrast, Gamma
 from custom_components.learning.ranking import CandidateRanking
 from custom_components.preprocessing import ct_preprocessing, qa_preprocessing, segmentation_postprocessing
 from custom_components.transforms.montage import montage

@@ -9,14 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from custom_components.learning.candidates import (
+from custom_components.learning.candidates import OtherNetwork
+from custom_components.learning.geometric_views import Scale, Shift
+from custom_components.learning.intensity_views import (
     Contrast,
     Gamma,
     HistogramMatch,
     IntensityCurve,
-    OtherNetwork,
-    Scale,
-    Shift,
     Smooth,
     labelled_histogram,
 )

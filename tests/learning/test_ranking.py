@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from custom_components.learning.candidates import Gamma
+from custom_components.learning.intensity_views import Gamma
 from custom_components.learning.ranking import CandidateRanking, candidate_ranking
 
 
