@@ -24,7 +24,15 @@ from custom_components.checkpoints import unwrapped
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
 from custom_components.inferers import AutocastInferer
-from custom_components.learning.fooling import FoolingRule, Labels, Look, Plausible, judged_dice, organ_findings
+from custom_components.learning.fooling import (
+    FoolingRule,
+    Labels,
+    Look,
+    Plausible,
+    judged_dice,
+    organ_findings,
+    volume_bias,
+)
 from custom_components.options import check_number
 from custom_components.report.fooling_plot import draw_looks
 from custom_components.transforms.montage import AXIAL, DISCRIMINATOR_SIZE, View, in_view, montage
@@ -61,6 +69,7 @@ class FoolingMonitor:
         discriminators: those that give the gradient, or rank.
         watchers: of another kind, see `bundles/qa_discriminator/configs/watcher.yaml`.
         plausible: what good segmentations look like; without it no case is implausible.
+        good: items with `image` and a `label` (1, X, Y, Z) that is known to be good, such as segmentations coded 0.
         voxel_ml: volume of a voxel.
         interval: iterations between two looks.
         rule: when the run is flagged.
@@ -89,6 +98,7 @@ class FoolingMonitor:
         voxel_ml: float,
         watchers: Sequence[Watcher] = (),
         plausible: Plausible | None = None,
+        good: Sequence[Mapping[str, Any]] = (),
         interval: int = 50,
         rule: FoolingRule | None = None,
         stop: bool = False,
@@ -107,6 +117,8 @@ class FoolingMonitor:
         self.watchers = [Watcher(one.network.eval(), one.view) for one in watchers]
         self.plausible = plausible
         self.voxel_ml = voxel_ml
+        self.good_images = [torch.as_tensor(item["image"])[None] for item in good]
+        self.good_findings = [organ_findings(np.asarray(item["label"])[0], voxel_ml) for item in good]
         self.interval = interval
         self.rule = rule or FoolingRule()
         self.stop = stop
@@ -166,9 +178,13 @@ class FoolingMonitor:
             labels = self.inferer(image, network).argmax(1, keepdim=True)
             scores.append(self._score(self.discriminators, image, labels))
             watched.append(self._score(self.watchers, image, labels))
-            array = labels[0, 0].to(torch.uint8).cpu().numpy()
+            array = _array(labels)
             findings.append(organ_findings(array, self.voxel_ml))
             overlaps.append(judged_dice(array, self._first_labels(number, image)))
+        good = [
+            organ_findings(_array(self.inferer(image.to(device), network).argmax(1, keepdim=True)), self.voxel_ml)
+            for image in self.good_images
+        ]
         network.train(was_training)
         implausible = [self.plausible.is_implausible(one) for one in findings] if self.plausible else [False]
         return Look(
@@ -178,6 +194,7 @@ class FoolingMonitor:
             float(np.mean(implausible)),
             float(np.mean([one.pieces for found in findings for one in found.values()])),
             float(np.mean(overlaps)),
+            volume_bias(good, self.good_findings),
             self._drift(network),
             {name: float(np.mean([found[name].volume_ml for found in findings])) for name in JUDGED_ORGANS},
         )
@@ -194,8 +211,7 @@ class FoolingMonitor:
     def _first_labels(self, number: int, image: Tensor) -> Labels:
         """The segmentation of the start, which is made once."""
         if len(self._first) <= number:
-            labels = self.inferer(image, self.start).argmax(1)[0]
-            self._first.append(labels.to(torch.uint8).cpu().numpy())
+            self._first.append(_array(self.inferer(image, self.start).argmax(1, keepdim=True)))
         return self._first[number]
 
     def _drift(self, network: nn.Module) -> float:
@@ -216,6 +232,11 @@ class FoolingMonitor:
             for name, value in _row(self.looks[-1]).items():
                 if name != "iteration" and not math.isnan(value):
                     writer.add_scalar(f"fooling/{name}", value, self.looks[-1].iteration)
+
+
+def _array(labels: Tensor) -> Labels:
+    """From (1, 1, X, Y, Z) to (X, Y, Z)."""
+    return labels[0, 0].to(torch.uint8).cpu().numpy()
 
 
 def _row(look: Look) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ class Look(NamedTuple):
         implausible: share of cases with an organ of implausible volume or in too many pieces.
         pieces: of a judged organ.
         overlap: Dice of the judged organs with the segmentation of the network that the training started from.
+        bias: largest relative error of a judged organ's volume over cases with a good label; NaN without any.
         drift: distance of the weights from the start, relative to their length.
         volumes_ml: of each judged organ.
     """
@@ -47,6 +48,7 @@ class Look(NamedTuple):
     implausible: float
     pieces: float
     overlap: float
+    bias: float
     drift: float
     volumes_ml: Mapping[str, float]
 
@@ -59,6 +61,26 @@ def organ_findings(labels: Labels, voxel_ml: float) -> dict[str, OrganFinding]:
         sizes = np.bincount(ndimage.label(mask)[0].ravel())[1:] * voxel_ml
         found[name] = OrganFinding(float(np.count_nonzero(mask) * voxel_ml), int((sizes >= SPECK_ML).sum()))
     return found
+
+
+def volume_bias(found: Sequence[Mapping[str, OrganFinding]], good: Sequence[Mapping[str, OrganFinding]]) -> float:
+    """Give the largest relative error of a judged organ's volume over all cases together; NaN if there is none.
+
+    A network that gets better keeps the volumes of what was good already to a few per cent; one that pleases a
+    discriminator changes an organ in all cases alike.
+
+    Args:
+        found: a mapping by organ for each case, see `organ_findings`.
+        good: the same of labels that are known to be good.
+
+    Example:
+        >>> good = {"liver": OrganFinding(1000.0, 1), "spleen": OrganFinding(200.0, 1)}
+        >>> volume_bias([{**good, "spleen": OrganFinding(150.0, 1)}], [good])
+        0.25
+    """
+    names = good[0] if good else ()
+    sums = [(sum(one[name].volume_ml for one in found), sum(one[name].volume_ml for one in good)) for name in names]
+    return max((abs(now / label - 1) for now, label in sums if label), default=math.nan)
 
 
 @dataclass(frozen=True)
@@ -118,40 +140,43 @@ class FoolingRule:
     """When a run is flagged: its score has fallen, and nothing else says that the segmentations got better.
 
     A run whose score has fallen by `fall` since the start is flagged if the watchers' score has fallen by less than
-    `agreement` of that, or the share of implausible cases has risen by `rise`. All looks are at the same cases, so that
+    `agreement` of that, or the share of implausible cases has risen by `rise`; and, from half of that fall on, if the
+    volume of an organ in cases that were good already has gone off by `bias`. All looks are at the same cases, so that
     small changes count.
 
     Attributes:
         fall: of the score of the discriminators that give the gradient.
         agreement: share of it that the watchers must see.
         rise: of the share of implausible cases.
+        bias: rise of the relative error of an organ's volume.
     """
 
     fall: float = 0.1
     agreement: float = 0.5
     rise: float = 0.1
+    bias: float = 0.08
 
     def __post_init__(self) -> None:
         check_number(self.fall, "fall", 0)
         check_number(self.agreement, "agreement", 0, 1)
         check_number(self.rise, "rise", 0, 1)
+        check_number(self.bias, "bias", 0)
 
     def reason(self, looks: Sequence[Look]) -> str:
         """Say in one line why the last of the looks is flagged, the first being the start; nothing if it is not."""
         start, now = looks[0], looks[-1]
         fall = start.score - now.score
-        if not fall >= self.fall:
-            return ""
-        seen = start.watcher_score - now.watcher_score
-        rise = now.implausible - start.implausible
-        reasons = []
-        if not math.isnan(seen) and seen < self.agreement * fall:
-            moved = f"fell by {seen:.2f}" if seen > 0 else f"rose by {-seen:.2f}"
-            reasons.append(f"that of the watchers {moved}")
-        if rise >= self.rise:
-            reasons.append(
-                f"the share of implausible segmentations rose from {start.implausible:.0%} to {now.implausible:.0%}"
-            )
+        reasons = list(self._disagreements(start, now, fall)) if fall >= self.fall else []
+        if fall >= self.fall / 2 and now.bias - start.bias >= self.bias:
+            reasons.append(f"an organ's volume in good cases went off from {start.bias:.0%} to {now.bias:.0%}")
         if not reasons:
             return ""
         return f"iteration {now.iteration}: the QA score fell by {fall:.2f} while {' and '.join(reasons)}"
+
+    def _disagreements(self, start: Look, now: Look, fall: float) -> Iterator[str]:
+        seen = start.watcher_score - now.watcher_score
+        if not math.isnan(seen) and seen < self.agreement * fall:
+            moved = f"fell by {seen:.2f}" if seen > 0 else f"rose by {-seen:.2f}"
+            yield f"that of the watchers {moved}"
+        if now.implausible - start.implausible >= self.rise:
+            yield f"the share of implausible segmentations rose from {start.implausible:.0%} to {now.implausible:.0%}"

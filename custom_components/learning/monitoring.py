@@ -57,7 +57,7 @@ def fooling_monitor(
         watcher_view: plane of the slices that the watchers see.
         section: whose cases are looked at.
         count: how many of them, evenly spaced.
-        reference_section: labels of the datalist that tell what is plausible; of pseudo-labels those coded 0.
+        reference_section: labels of the datalist that are good; of pseudo-labels those coded 0.
         pixdim: voxel size in mm of the grid.
         roi_size: voxels of the grid.
         interval: see `FoolingMonitor`.
@@ -76,7 +76,7 @@ def fooling_monitor(
         datalist_entries(Path(datalist), reference_section), labelled_cases(datalist, reference_section), strict=True
     )
     good = [case for entry, case in entries if not entry.get("code")]  # of pseudo-labels the successes
-    labels = (label_loading(case)[LABEL] for case in _evenly(good, MOST_REFERENCES))
+    references = [label_loading(case) for case in _evenly(good, MOST_REFERENCES)]
     watchers = load_discriminators(watcher_paths, option="watcher_paths") if watcher_paths else []
     return FoolingMonitor(
         SetAsideDataset(_evenly(unlabeled_cases(datalist, section), int(count)), preprocessing),
@@ -84,7 +84,8 @@ def fooling_monitor(
         output_dir=output_dir,
         discriminators=load_discriminators(discriminator_paths),
         watchers=[Watcher(one, watcher_view) for one in watchers],
-        plausible=Plausible.of((label[0].numpy() for label in labels), voxel_ml),
+        plausible=Plausible.of((item[LABEL][0].numpy() for item in references), voxel_ml),
+        good=_evenly(references, int(count)),
         voxel_ml=voxel_ml,
         interval=interval,
         rule=rule,

@@ -27,6 +27,7 @@ def draw_looks(table: pd.DataFrame, flagged: str = "") -> Figure:
     labels = {
         "implausible": "share of implausible cases",
         "overlap": "Dice with the start",
+        "bias": "error of a volume, good cases",
         "drift": "drift of the weights",
     }
     _lines(shapes, table, labels)

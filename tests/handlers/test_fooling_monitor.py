@@ -111,7 +111,8 @@ def test_a_run_that_only_its_own_discriminator_likes_is_flagged(tmp_path: Path, 
     sign = falling(tmp_path / "first")
     _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[Watcher(Brightness(-sign))])
     verdict = json.loads((tmp_path / "fooling.json").read_text())
-    assert verdict == {"flagged": monitor.flagged, "rule": {"fall": 0.1, "agreement": 0.5, "rise": 0.1}, "cases": 3}
+    rule = {"fall": 0.1, "agreement": 0.5, "rise": 0.1, "bias": 0.08}
+    assert verdict == {"flagged": monitor.flagged, "rule": rule, "cases": 3}
     assert "that of the watchers rose by" in monitor.flagged
     assert caplog.text.count("flagged, iteration") == 1
 
@@ -148,8 +149,24 @@ def test_implausible_segmentations_flag_a_run_without_watchers(tmp_path: Path):
     assert "watchers" not in monitor.flagged
 
 
+def good_cases() -> list[dict]:
+    """A quarter of each is liver."""
+    label = torch.zeros(1, *SHAPE, dtype=torch.uint8)
+    label[:, :2] = INDEX["liver"]
+    return [{**item, "label": label} for item in items(3)]
+
+
+def test_an_organ_that_swells_where_labels_are_good_flags_a_run(tmp_path: Path):
+    sign = falling(tmp_path / "first")
+    _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[], good=good_cases())
+    table = pd.read_csv(tmp_path / "fooling.csv")
+    assert table["bias"].tolist() == pytest.approx(abs(table["liver_ml"] / 64 - 1).tolist())
+    assert table["bias"].iloc[-1] > table["bias"].iloc[0]
+    assert "an organ's volume in good cases went off from 100% to" in monitor.flagged
+
+
 def test_state_keeps_the_start(tmp_path: Path):
-    _, monitor = run(tmp_path / "a", epochs=1)
+    _, monitor = run(tmp_path / "a", epochs=1, good=good_cases())
     torch.save(monitor.state_dict(), tmp_path / "state.pt")
     _, other = run(tmp_path / "b", epochs=1, interval=100)
     other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from custom_components.anatomy import INDEX
-from custom_components.learning.fooling import FoolingRule, Look, Plausible, judged_dice, organ_findings
+from custom_components.learning.fooling import (
+    FoolingRule,
+    Look,
+    Plausible,
+    judged_dice,
+    organ_findings,
+    volume_bias,
+)
 
 LIVER, SPLEEN, RIGHT, LEFT = (INDEX[name] for name in ("liver", "spleen", "right_kidney", "left_kidney"))
 
@@ -20,8 +27,10 @@ def anatomy(liver: int = 8) -> np.ndarray:
     return labels
 
 
-def look(iteration: int = 0, score: float = 1.0, watcher: float = 1.0, implausible: float = 0.2) -> Look:
-    return Look(iteration, score, watcher, implausible, 1.0, 1.0, 0.0, {"liver": 1500.0})
+def look(
+    iteration: int = 0, score: float = 1.0, watcher: float = 1.0, implausible: float = 0.2, bias: float = 0.01
+) -> Look:
+    return Look(iteration, score, watcher, implausible, 1.0, 1.0, bias, 0.0, {"liver": 1500.0})
 
 
 def test_volume_and_pieces_are_counted_without_specks():
@@ -62,6 +71,18 @@ def test_dice_is_the_mean_of_the_judged_organs_that_there_are():
     assert judged_dice(anatomy(), other) == 0.75
 
 
+def test_bias_is_of_the_organ_that_is_off_most_over_all_cases_together():
+    good = [organ_findings(anatomy(liver), 1.0) for liver in (8, 10)]
+    assert volume_bias(good, good) == 0
+    one_larger = [organ_findings(anatomy(liver), 1.0) for liver in (10, 8)]
+    assert volume_bias(one_larger, good) == 0  # too much here, too little there: no bias
+    all_larger = [organ_findings(anatomy(liver), 1.0) for liver in (10, 12)]
+    assert volume_bias(all_larger, good) == pytest.approx(22 / 18 - 1)
+    assert math.isnan(volume_bias([], []))
+    absent = organ_findings(np.zeros_like(anatomy()), 1.0)
+    assert math.isnan(volume_bias([good[0]], [absent]))
+
+
 @pytest.mark.parametrize(
     ("now", "reason"),
     [
@@ -73,6 +94,13 @@ def test_dice_is_the_mean_of_the_judged_organs_that_there_are():
             look(10, score=0.5, watcher=0.5, implausible=0.35),
             "the QA score fell by 0.50 while the share of implausible segmentations rose from 20% to 35%",
         ),
+        (
+            look(10, score=0.94, watcher=0.94, bias=0.1),
+            "the QA score fell by 0.06 while an organ's volume in good cases went off from 1% to 10%",
+        ),
+        (look(10, score=0.94, watcher=0.94, bias=0.08), ""),
+        (look(10, score=0.97, watcher=0.97, bias=0.5), ""),
+        (look(10, score=0.5, watcher=0.5, bias=math.nan), ""),
         (look(10, score=0.5, watcher=math.nan), ""),
         (look(10, score=math.nan, watcher=2.0, implausible=1.0), ""),
         (look(10, score=1.5, watcher=2.0, implausible=1.0), ""),  # bad, but nobody is fooled
