@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 
-from custom_components.anatomy import JUDGED_ORGANS
+from custom_components.anatomy import INDEX, JUDGED_ORGANS
 from custom_components.checkpoints import unwrapped
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
@@ -28,6 +28,7 @@ from custom_components.learning.fooling import (
     FoolingRule,
     Labels,
     Look,
+    OrganFinding,
     Plausible,
     judged_dice,
     organ_findings,
@@ -69,7 +70,8 @@ class FoolingMonitor:
         discriminators: those that give the gradient, or rank.
         watchers: of another kind, see `bundles/qa_discriminator/configs/watcher.yaml`.
         plausible: what good segmentations look like; without it no case is implausible.
-        good: items with `image` and a `label` (1, X, Y, Z) that is known to be good, such as segmentations coded 0.
+        good: items with `image` and a `label` (1, X, Y, Z) that is known to be good, such as segmentations coded 0;
+            where there is `annotated` (13,) bool, only those organs count.
         voxel_ml: volume of a voxel.
         interval: iterations between two looks.
         rule: when the run is flagged.
@@ -118,7 +120,7 @@ class FoolingMonitor:
         self.plausible = plausible
         self.voxel_ml = voxel_ml
         self.good_images = [torch.as_tensor(item["image"])[None] for item in good]
-        self.good_findings = [organ_findings(np.asarray(item["label"])[0], voxel_ml) for item in good]
+        self.good_findings = [_annotated_findings(item, voxel_ml) for item in good]
         self.interval = interval
         self.rule = rule or FoolingRule()
         self.stop = stop
@@ -237,6 +239,12 @@ class FoolingMonitor:
 def _array(labels: Tensor) -> Labels:
     """From (1, 1, X, Y, Z) to (X, Y, Z)."""
     return labels[0, 0].to(torch.uint8).cpu().numpy()
+
+
+def _annotated_findings(item: Mapping[str, Any], voxel_ml: float) -> dict[str, OrganFinding]:
+    annotated = item.get("annotated")
+    found = organ_findings(np.asarray(item["label"])[0], voxel_ml)
+    return {name: one for name, one in found.items() if annotated is None or annotated[INDEX[name]]}
 
 
 def _row(look: Look) -> dict[str, float]:

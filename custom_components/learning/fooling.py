@@ -71,16 +71,24 @@ def volume_bias(found: Sequence[Mapping[str, OrganFinding]], good: Sequence[Mapp
 
     Args:
         found: a mapping by organ for each case, see `organ_findings`.
-        good: the same of labels that are known to be good.
+        good: the same of labels that are known to be good; an organ that was not annotated is absent.
 
     Example:
         >>> good = {"liver": OrganFinding(1000.0, 1), "spleen": OrganFinding(200.0, 1)}
         >>> volume_bias([{**good, "spleen": OrganFinding(150.0, 1)}], [good])
         0.25
     """
-    names = good[0] if good else ()
-    sums = [(sum(one[name].volume_ml for one in found), sum(one[name].volume_ml for one in good)) for name in names]
-    return max((abs(now / label - 1) for now, label in sums if label), default=math.nan)
+    errors = []
+    for name in JUDGED_ORGANS:
+        pairs = [
+            (now[name].volume_ml, label[name].volume_ml)
+            for now, label in zip(found, good, strict=True)
+            if name in label
+        ]
+        now_ml, label_ml = (sum(one[place] for one in pairs) for place in (0, 1))
+        if label_ml:
+            errors.append(abs(now_ml / label_ml - 1))
+    return max(errors, default=math.nan)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from custom_components.data.unlabeled import unlabeled_cases
 from custom_components.handlers.fooling_monitor import FoolingMonitor, Watcher
 from custom_components.learning.fooling import FoolingRule, Plausible
 from custom_components.options import check_number
-from custom_components.preprocessing import LABEL, ct_preprocessing
+from custom_components.preprocessing import LABEL
 from custom_components.transforms.montage import View
 from custom_components.user_errors import exit_on_user_error
 
@@ -29,6 +29,7 @@ def fooling_monitor(
     network: nn.Module,
     datalist: str | Path,
     preprocessing: Compose,
+    label_preprocessing: Compose,
     *,
     output_dir: str | Path,
     discriminator_paths: str | Sequence[str],
@@ -38,7 +39,6 @@ def fooling_monitor(
     count: int = 24,
     reference_section: str = "training",
     pixdim: Sequence[float],
-    roi_size: Sequence[int],
     interval: int,
     stop: bool = False,
     rule: FoolingRule | None = None,
@@ -51,6 +51,7 @@ def fooling_monitor(
         network: the kept one.
         datalist: of the training.
         preprocessing: of unlabelled cases.
+        label_preprocessing: of labelled ones.
         output_dir: see `FoolingMonitor`.
         discriminator_paths: weights of those that give the gradient, or rank.
         watcher_paths: weights of those that give none; none if empty.
@@ -59,7 +60,6 @@ def fooling_monitor(
         count: how many of them, evenly spaced.
         reference_section: labels of the datalist that are good; of pseudo-labels those coded 0.
         pixdim: voxel size in mm of the grid.
-        roi_size: voxels of the grid.
         interval: see `FoolingMonitor`.
         stop: see `FoolingMonitor`.
         rule: see `FoolingMonitor`.
@@ -71,12 +71,11 @@ def fooling_monitor(
     """
     check_number(count, "monitor_cases", 1, whole=True)
     voxel_ml = math.prod(float(mm) for mm in pixdim) / 1000
-    label_loading = ct_preprocessing(pixdim=pixdim, roi_size=roi_size, with_label=True)
     entries = zip(
         datalist_entries(Path(datalist), reference_section), labelled_cases(datalist, reference_section), strict=True
     )
     good = [case for entry, case in entries if not entry.get("code")]  # of pseudo-labels the successes
-    references = [label_loading(case) for case in _evenly(good, MOST_REFERENCES)]
+    references = [label_preprocessing(case) for case in _evenly(good, MOST_REFERENCES)]
     watchers = load_discriminators(watcher_paths, option="watcher_paths") if watcher_paths else []
     return FoolingMonitor(
         SetAsideDataset(_evenly(unlabeled_cases(datalist, section), int(count)), preprocessing),

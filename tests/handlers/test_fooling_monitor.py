@@ -165,6 +165,12 @@ def test_an_organ_that_swells_where_labels_are_good_flags_a_run(tmp_path: Path):
     assert "an organ's volume in good cases went off from 100% to" in monitor.flagged
 
 
+def test_organs_that_were_not_annotated_have_no_bias(tmp_path: Path):
+    annotated = torch.arange(13) != INDEX["liver"]
+    run(tmp_path, good=[{**case, "annotated": annotated} for case in good_cases()])
+    assert pd.read_csv(tmp_path / "fooling.csv")["bias"].isna().all()
+
+
 def test_state_keeps_the_start(tmp_path: Path):
     _, monitor = run(tmp_path / "a", epochs=1, good=good_cases())
     torch.save(monitor.state_dict(), tmp_path / "state.pt")

@@ -78,6 +78,8 @@ def test_bias_is_of_the_organ_that_is_off_most_over_all_cases_together():
     assert volume_bias(one_larger, good) == 0  # too much here, too little there: no bias
     all_larger = [organ_findings(anatomy(liver), 1.0) for liver in (10, 12)]
     assert volume_bias(all_larger, good) == pytest.approx(22 / 18 - 1)
+    partly = [{name: one for name, one in good[0].items() if name != "liver"}, good[1]]  # one liver was not annotated
+    assert volume_bias(all_larger, partly) == pytest.approx(12 / 10 - 1)
     assert math.isnan(volume_bias([], []))
     absent = organ_findings(np.zeros_like(anatomy()), 1.0)
     assert math.isnan(volume_bias([good[0]], [absent]))
