@@ -76,6 +76,8 @@ def pseudo_labels(
 ) -> str:
     """Write a datalist in which coded segmentations are labels of a training, weighted by their code; print how many.
 
+    The list `coded` is added too: all coded cases with their best segmentation, failures among them.
+
     Args:
         output: JSON to write, for --datalist of qa_semi_seg.
         datalist: dataset.json whose unlabelled cases were segmented and coded.

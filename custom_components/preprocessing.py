@@ -8,7 +8,7 @@ discriminator's montages come from the same steps, see `qa_preprocessing` and `q
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -218,9 +218,13 @@ def ct_augmentation(
     )
 
 
-def training_transforms(preprocessing: Compose, augmentation: Compose) -> Compose:
-    """Join the two, flat, so that `CacheDataset` finds the first random transform and caches all before it."""
-    return Compose([preprocessing, augmentation]).flatten()
+def training_transforms(*transforms: Callable | None) -> Compose:
+    """Join transforms, flat, so that `CacheDataset` finds the first random one and caches all before it.
+
+    Args:
+        *transforms: the preprocessing, then what is random; None: nothing.
+    """
+    return Compose([one for one in transforms if one is not None]).flatten()
 
 
 def segmentation_postprocessing(

@@ -14,8 +14,8 @@ from workbench import HERE, TUNING_EPOCHS, Bench
 
 from custom_components.data.datalist import copy_datalist
 
-CANDIDATES = 12
-LIMIT = 0.5
+CANDIDATES = 16
+LIMIT = 0.8
 """First score above which candidates are tried; chosen on the rated section."""
 
 BURSTS = 10

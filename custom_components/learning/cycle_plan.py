@@ -25,8 +25,8 @@ ALL = 0
 RATED = "rated"
 """Section of the cases that are coded after each round."""
 
-PSEUDO = "pseudo"
-"""Section of the pseudo-labels."""
+PSEUDO, CODED = "pseudo", "coded"
+"""Sections of the pseudo-labels, and of all that was coded."""
 
 RANKED = "ranked"
 """Folder of the segmentations that were taken among candidates."""
@@ -240,6 +240,7 @@ class Plan:
             ("train",) if learner.pseudo_labels else ("train", "train_published"),
             datalist=self.out / Path(name).parts[0] / "dataset.json",
             unlabeled_section=self.settings.unlabeled_section,
+            appearance_section=CODED if learner.appearance else None,
             baseline_path=weights, discriminator_paths=discriminator, qa_weight=learner.qa_weight,
             ckpt_dir=folder / "models", output_dir=folder / "training", resume=True,
             seed=self.settings.seed + 1000 * self._tunings,

@@ -24,6 +24,7 @@ class Learner:
         pseudo_labels: segmentations that people coded become labels.
         weights: of a pseudo-label, by its code.
         candidates: segmentations that the discriminator ranks where the first one was not coded 0; 0: none.
+        appearance: labelled CTs are also shown with the greys that organs have in the coded ones, good and bad.
         accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
         qa_weight: of the QA-score loss; 0: none.
         bursts: pieces of the training between which fresh segmentations are coded and the discriminator learns from
@@ -33,6 +34,7 @@ class Learner:
     pseudo_labels: bool = False
     weights: Sequence[float] = APPROVED
     candidates: int = 0
+    appearance: bool = False
     accept_below: float | None = None
     qa_weight: float = 0.0
     bursts: int = 1
@@ -53,7 +55,7 @@ LEARNERS: Mapping[str, Learner] = {
     "published": Learner(qa_weight=1.0),
     "refreshed": Learner(qa_weight=0.01, bursts=8),
     "approved": Learner(pseudo_labels=True),
-    "ranked": Learner(pseudo_labels=True, candidates=12),
+    "ranked": Learner(pseudo_labels=True, candidates=16),
 }
 """Learners by name; a configuration may change their numbers, and so combine them."""
 

@@ -54,12 +54,13 @@ def write_pseudo_labels(
     accept_below: float | None = None,
     section: str = "unlabeled",
     pseudo_section: str = "pseudo",
+    coded_section: str = "coded",
 ) -> PseudoLabels:
-    """Write a datalist with a further section, the pseudo-labels of its unlabelled cases.
+    """Write a datalist with two further sections: all coded cases, and those of them that become pseudo-labels.
 
-    An entry is `image`, `label` (the segmentation), `case_id`, `weight` and `code`. Where a case was segmented several
-    times, the best coded one counts, of several such the last. Several ratings of one segmentation are averaged, and
-    the weight of a code between two codes lies between theirs.
+    An entry is `image`, `label` (the segmentation), `case_id` and `code`, of a pseudo-label also `weight`. Where a case
+    was segmented several times, the best coded one counts, of several such the last. Several ratings of one
+    segmentation are averaged, and the weight of a code between two codes lies between theirs.
 
     Args:
         output: JSON to write; all other sections of the datalist stand in it too, with paths that hold there.
@@ -68,7 +69,8 @@ def write_pseudo_labels(
         weights: of the codes 0, 1 and 2; a weight of 0 is no pseudo-label.
         accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
         section: whose cases get pseudo-labels.
-        pseudo_section: name of the new one.
+        pseudo_section: name of the pseudo-labels.
+        coded_section: name of all that has a code, failures too.
 
     Raises:
         ValueError: a weight is negative, the datalist cannot be read or has no such section, a case id is there twice,
@@ -91,27 +93,23 @@ def write_pseudo_labels(
                 best[case_id] = code, paths[case_id][-1]
     left_out: dict[str, str] = {}
     entries: list[dict[str, Any]] = []
+    all_coded: list[dict[str, Any]] = []
     for case_id, image in images.items():
         if case_id not in best:
             left_out[case_id] = "no code"
             continue
         code, path = best[case_id]
+        entry = {CASE_ID: case_id, "image": str(image), "label": str(path.absolute()), "code": code}
+        all_coded.append(entry)
         if weight := float(np.interp(code, CODES, weights)):
-            entry = {
-                CASE_ID: case_id,
-                "image": str(image),
-                "label": str(path.absolute()),
-                "weight": weight,
-                "code": code,
-            }
-            entries.append(entry)
+            entries.append({**entry, "weight": weight})
         else:
             left_out[case_id] = f"code {code:g}"
     if not entries:
         raise ValueError(
             f"{output}: none of {len(images)} cases has a code with a weight above 0, expected one at least"
         )
-    copy_datalist(datalist, output, {pseudo_section: entries})
+    copy_datalist(datalist, output, {pseudo_section: entries, coded_section: all_coded})
     return PseudoLabels(Counter(entry["code"] for entry in entries), left_out)
 
 

@@ -91,16 +91,20 @@ class CandidateRanking:
         if not first_score > self.limit:
             return best
         image = image.as_subclass(Tensor)
-        for name, candidate in self.candidates(network, image):
+        for name, candidate in self.candidates(network, image, logits):
             found = score(image, candidate.argmax(1, keepdim=True))
             if found < best.score and found < first_score - self.margin:
                 best = Ranked(candidate, name, found, first_score)
         return best
 
-    def candidates(self, network: nn.Module, image: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Give the name and the logits of each candidate."""
+    def candidates(self, network: nn.Module, image: Tensor, logits: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Give the name and the logits of each candidate; for the image as it is, the network is not run again."""
+
+        def segment(view: Tensor) -> Tensor:
+            return logits if view is image else self.inferer(view, network)
+
         for source in self.sources:
-            yield source.name, source(image, lambda view: self.inferer(view, network))
+            yield source.name, source(image, segment)
 
 
 @exit_on_user_error

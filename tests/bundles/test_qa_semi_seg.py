@@ -16,6 +16,7 @@ import torch
 from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from custom_components.anatomy import JUDGED_ORGANS
 from custom_components.data.case_files import sha256_of
 from custom_components.networks import QADiscriminator
 
@@ -91,21 +92,25 @@ def test_default_training_learns_from_pseudo_labels_and_resumes_bit_for_bit(
     coded: Path, start: dict[str, Path], tmp_path: Path
 ):
     (tmp_path / "kill.yaml").write_text(KILL)
-    whole = learn(coded, tmp_path / "whole", start)
+    options = {"appearance_section": "coded", "lr_power": 0.9}
+    whole = learn(coded, tmp_path / "whole", start, **options)
     assert whole.returncode == 0, whole.stderr
-    killed = learn(coded, tmp_path / "parts", start, tmp_path / "kill.yaml")
+    killed = learn(coded, tmp_path / "parts", start, tmp_path / "kill.yaml", **options)
     assert killed.returncode == -signal.SIGKILL
-    done = learn(coded, tmp_path / "parts", start, resume=True)
+    done = learn(coded, tmp_path / "parts", start, resume=True, **options)
     assert done.returncode == 0, done.stderr
     states = [torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "parts")]
     assert states[0]["trainer"]["iteration"] == 12
     assert "qa_score_loss" not in states[0]
     for name in states[0]["network"]:
         assert torch.equal(states[0]["network"][name], states[1]["network"][name])
-    labels_only = learn(coded, tmp_path / "labels_only", start, pseudo_section="null")
-    assert labels_only.returncode == 0, labels_only.stderr
-    other = torch.load(tmp_path / "labels_only" / "models" / "last.pt", weights_only=True)["network"]
-    assert any(not torch.equal(other[name], states[0]["network"][name]) for name in other)
+    rates = pd.read_csv(tmp_path / "parts" / "training" / "learning_curve.csv")["learning_rate"]
+    assert rates.tolist() == pytest.approx([1.0e-4 * (1 - epoch / 3) ** 0.9 for epoch in range(3)])
+    for number, others in enumerate(({"pseudo_section": "null"}, {"appearance_section": "null"})):
+        found = learn(coded, tmp_path / f"other{number}", start, **{**options, **others})
+        assert found.returncode == 0, found.stderr
+        other = torch.load(tmp_path / f"other{number}" / "models" / "last.pt", weights_only=True)["network"]
+        assert any(not torch.equal(other[name], states[0]["network"][name]) for name in other)
 
 
 def test_a_datalist_without_pseudo_labels_is_one_line(cohort: Path, start: dict[str, Path], tmp_path: Path):
@@ -334,12 +339,13 @@ def test_evaluation_and_inference_take_the_trained_weights(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     ranked = bundle_run(
-        "inferring", INFERENCE, PHANTOM, dataset_dir=cohort / "imagesTs", output_dir=tmp_path / "ranked", candidates=3,
+        "inferring", INFERENCE, PHANTOM, dataset_dir=cohort / "imagesTs", output_dir=tmp_path / "ranked", candidates=17,
         candidate_limit=-9, discriminator_path=start["discriminator_paths"], **channels,
     )  # fmt: skip
     assert ranked.returncode == 0, ranked.stderr
     taken = pd.read_csv(tmp_path / "ranked" / "summary.csv").set_index("case_id")
-    assert set(taken["candidate"]) <= {"first", "gamma_0.6", "gamma_1.6", "contrast_1.5_0.5"}
+    organs = {f"{organ}_{shift:+g}" for organ in JUDGED_ORGANS for shift in (-1.5, 1.5, -3, 3)}
+    assert set(taken["candidate"]) <= {"first", "gamma_0.6"} | organs
     assert (taken["first_score"] - summary["score"]).abs().max() < 1e-3
     assert (taken["score"] <= taken["first_score"]).all()
     scores = pd.read_csv(tmp_path / "scores" / "qa_scores.csv").set_index("case_id")

@@ -54,10 +54,19 @@ def test_a_round_starts_from_the_weights_and_learns_from_the_codes_of_all_rounds
 
 def test_candidates_are_ranked_by_the_discriminator_of_the_round():
     words = commands(SETTINGS)["round2/rank"]
-    assert option(words, "candidates") == "12"
+    assert option(words, "candidates") == "16"
     assert option(words, "discriminator_path") == "out/round2/discriminator/models/model.pt"
     assert option(commands(SETTINGS)["round2/ranked/request"], "taken_only") == "true"
     assert not any("rank" in name for name in commands(replace(SETTINGS, learner=LEARNERS["approved"])))
+
+
+def test_labelled_cts_are_shown_with_the_greys_of_coded_ones_if_the_learner_says_so():
+    plain, shown = (
+        commands(replace(SETTINGS, rounds=1, learner=Learner(pseudo_labels=True, appearance=one)))["round1/tune"]
+        for one in (False, True)
+    )
+    assert "--appearance_section" not in plain
+    assert option(shown, "appearance_section") == "coded"
 
 
 def test_published_has_the_loss_and_the_overlay_without_pseudo_labels():

@@ -58,6 +58,15 @@ def test_codes_become_weights_and_failures_are_left_out(call, cohort: Path):
     assert "2 pseudo-labels (1 of code 0, 1 of code 1), 2 cases without" in said
 
 
+def test_all_that_is_coded_stands_in_a_list_of_its_own_failures_too(call, cohort: Path):
+    made(call, cohort, codes(cohort, 1, a=0, b=2, c=2), codes(cohort, 2, b=1))
+    coded = json.loads((cohort / "out" / "pseudo.json").read_text())["coded"]
+    assert [(one["case_id"], one["code"], one["label"].split("/")[1]) for one in coded] == [
+        ("a", 0.0, "round1"), ("b", 1.0, "round2"), ("c", 2.0, "round1"),
+    ]  # fmt: skip
+    assert all("weight" not in one for one in coded)
+
+
 def test_a_training_can_read_it(call, cohort: Path):
     made(call, cohort, codes(cohort, 1, a=0, b=0))
     cases = training_cases(cohort / "out" / "pseudo.json", "pseudo")

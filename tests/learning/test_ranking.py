@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from custom_components.anatomy import INDEX
 from custom_components.learning.intensity_views import Gamma
+from custom_components.learning.organ_candidates import OrganLogit
 from custom_components.learning.ranking import CandidateRanking, candidate_ranking
 
 
@@ -54,6 +56,19 @@ def test_the_first_result_is_kept_where_no_candidate_is_better():
     assert calls == 3
     assert (taken.candidate, taken.score) == ("first", 1.5)
     assert torch.equal(taken.logits, Bright()(IMAGE))
+
+
+def test_other_logits_of_an_organ_need_no_run_of_the_network_and_leave_the_first_result_alone():
+    network = Bright()
+    network.calls = 0
+    logits = torch.zeros(1, 13, 4, 4, 4)
+    logits[:, 0], logits[:, INDEX["spleen"]], logits[:, INDEX["liver"]] = 1.0, IMAGE[:, 0], 0.2
+    before = logits.clone()
+    sources = [OrganLogit("spleen", -2.0), OrganLogit("spleen", 0.5), OrganLogit("liver", 0.5)]
+    taken = CandidateRanking(sources, limit=0.5)(network, IMAGE, logits, 2.0, organ_share)
+    assert (taken.candidate, network.calls) == ("spleen_+0.5", 0)
+    assert torch.equal(taken.logits.argmax(1) == INDEX["spleen"], IMAGE[:, 0] > 0.5)
+    assert torch.equal(logits, before)
 
 
 def test_margin_keeps_the_first_result_where_the_gain_is_small():
