@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from monai.transforms import Compose
 from torch import Tensor, nn
@@ -19,6 +21,8 @@ from custom_components.options import check_number
 from custom_components.preprocessing import LABEL
 from custom_components.transforms.montage import View
 from custom_components.user_errors import exit_on_user_error
+
+logger = logging.getLogger(__name__)
 
 MOST_REFERENCES = 50
 """Labels that are looked at for what is plausible."""
@@ -58,7 +62,8 @@ def fooling_monitor(
         watcher_view: plane of the slices that the watchers see.
         section: whose cases are looked at.
         count: how many of them, evenly spaced.
-        reference_section: labels of the datalist that are good; of pseudo-labels those coded 0.
+        reference_section: labels of the datalist that are good; of pseudo-labels those coded 0, or, if none is, the
+            labels of `training`.
         pixdim: voxel size in mm of the grid.
         interval: see `FoolingMonitor`.
         stop: see `FoolingMonitor`.
@@ -71,10 +76,10 @@ def fooling_monitor(
     """
     check_number(count, "monitor_cases", 1, whole=True)
     voxel_ml = math.prod(float(mm) for mm in pixdim) / 1000
-    entries = zip(
-        datalist_entries(Path(datalist), reference_section), labelled_cases(datalist, reference_section), strict=True
-    )
-    good = [case for entry, case in entries if not entry.get("code")]  # of pseudo-labels the successes
+    good = _good_cases(datalist, reference_section)
+    if not good:
+        logger.warning("%s: no case is coded 0: the labels of the training tell what is plausible", reference_section)
+        good = _good_cases(datalist, "training")
     references = [label_preprocessing(case) for case in _evenly(good, MOST_REFERENCES)]
     watchers = load_discriminators(watcher_paths, option="watcher_paths") if watcher_paths else []
     return FoolingMonitor(
@@ -92,6 +97,14 @@ def fooling_monitor(
         size=size,
         inferer=inferer,
     )
+
+
+def _good_cases(datalist: str | Path, section: str) -> list[dict[str, Any]]:
+    """The cases of a section whose label is good: of pseudo-labels the successes."""
+    entries = datalist_entries(Path(datalist), section)
+    return [
+        case for entry, case in zip(entries, labelled_cases(datalist, section), strict=True) if not entry.get("code")
+    ]
 
 
 def _evenly(cases: Sequence[dict], count: int) -> list[dict]:

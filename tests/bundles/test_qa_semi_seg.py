@@ -121,6 +121,40 @@ def test_a_datalist_without_pseudo_labels_is_one_line(cohort: Path, start: dict[
     assert "Traceback" not in done.stderr
 
 
+def test_codes_of_measured_segmentations_choose_among_networks(cohort: Path, start: dict[str, Path], tmp_path: Path):
+    torch.manual_seed(7)
+    network = parsed(INFERENCE, PHANTOM, **{"network_def#channels": SMALL["network_def#channels"]})
+    torch.save(network.get_parsed_content("network_def").state_dict(), tmp_path / "other.pt")
+    common = {
+        "dataset_dir": cohort / "imagesTs", "ckpt_path": start["baseline_path"], "num_workers": 0,
+        "committee_paths": tmp_path / "other.pt", "network_def#channels": SMALL["network_def#channels"],
+    }  # fmt: skip
+    done = bundle_run("inferring", INFERENCE, PHANTOM, output_dir=tmp_path / "first", measure=True, **common)
+    assert done.returncode == 0, done.stderr
+    measured = pd.read_csv(tmp_path / "first" / "measurements.csv")
+    codes = pd.DataFrame({"case_id": measured["case_id"], "code": [number % 3 for number in range(len(measured))]})
+    codes.to_csv(tmp_path / "codes.csv", index=False)
+    often = -(-20 // len(measured))  # so few cases, so often
+    judges = {
+        "rated_segmentations": ",".join([str(tmp_path / "first")] * often),
+        "rated_codes": ",".join([str(tmp_path / "codes.csv")] * often),
+    }
+    done = bundle_run(
+        "inferring", INFERENCE, PHANTOM, output_dir=tmp_path / "taken", candidates=16, candidate_limit=-9,
+        **judges, **common,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = pd.read_csv(tmp_path / "taken" / "summary.csv").set_index("case_id")
+    assert (summary["score"] <= summary["first_score"]).all()
+    assert not summary["candidate"].eq("first").all()
+    both = bundle_run(
+        "inferring", INFERENCE, PHANTOM, output_dir=tmp_path / "both", **judges, **common,
+        discriminator_path=start["discriminator_paths"],
+    )  # fmt: skip
+    assert both.returncode == 1
+    assert "are both given, expected one of them: only one can judge" in both.stderr
+
+
 @pytest.mark.parametrize("overlays", [(), (PHANTOM,)], ids=["full grid", "phantom grid"])
 def test_all_configurations_have_the_preprocessing_and_network_of_the_baseline(overlays: tuple[Path, ...]):
     small = [BASELINE / "phantom.yaml"] if overlays else []

@@ -1,0 +1,68 @@
+"""The fooling monitor that a configuration asks for."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from custom_components.anatomy import INDEX
+from custom_components.learning.monitoring import fooling_monitor
+from custom_components.networks import QADiscriminator
+from custom_components.preprocessing import ct_preprocessing
+
+
+@pytest.fixture
+def datalist(tmp_path: Path) -> Path:
+    """Case t is labelled with a liver of 8 voxels; a and b are unlabelled, with pseudo-labels of 27 and 64."""
+    for name, side in {"t": 2, "a": 3, "b": 4}.items():
+        label = np.zeros((8, 8, 8), np.uint8)
+        label[:side, :side, :side] = INDEX["liver"]
+        for kind, volume in (("image", label.astype(np.int16)), ("label", label)):
+            nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / f"{kind}_{name}.nii.gz")
+    torch.save(QADiscriminator().state_dict(), tmp_path / "qa.pt")
+    return tmp_path / "dataset.json"
+
+
+def monitor(datalist: Path, codes: dict[str, int], **options):
+    def entry(name: str) -> dict:
+        return {"image": f"image_{name}.nii.gz", "label": f"label_{name}.nii.gz"}
+
+    content = {
+        "training": [entry("t")],
+        "unlabeled": [{"image": f"image_{name}.nii.gz"} for name in "ab"],
+        "pseudo": [{**entry(name), "code": code} for name, code in codes.items()],
+    }
+    datalist.write_text(json.dumps(content))
+    grid = {"pixdim": (1, 1, 1), "roi_size": (8, 8, 8)}
+    return fooling_monitor(
+        nn.Conv3d(1, 13, 1), datalist, ct_preprocessing(**grid), ct_preprocessing(**grid, with_label=True),
+        output_dir=datalist.parent, discriminator_paths=str(datalist.parent / "qa.pt"), pixdim=(1, 1, 1), interval=5,
+        size=(16, 16), **options,
+    )  # fmt: skip
+
+
+def volumes(made) -> tuple[float, float]:
+    low, high = made.plausible.volumes_ml["liver"]
+    return round(low * 1250), round(high * 800)  # without the margin, in voxels
+
+
+def test_what_is_good_comes_from_the_labels_or_from_what_was_coded_0(datalist: Path):
+    assert volumes(monitor(datalist, {"a": 0, "b": 2})) == (8, 8)
+    made = monitor(datalist, {"a": 0, "b": 2}, reference_section="pseudo")
+    assert volumes(made) == (27, 27)
+    assert len(made.images) == 2
+    assert len(made.good_images) == 1
+
+
+def test_where_nothing_was_coded_0_the_labels_tell_and_the_log_says_so(datalist: Path, caplog):
+    assert volumes(monitor(datalist, {"a": 1, "b": 2}, reference_section="pseudo")) == (8, 8)
+    assert "pseudo: no case is coded 0: the labels of the training tell what is plausible" in caplog.text
+
+
+def test_a_missing_section_is_one_line(datalist: Path):
+    with pytest.raises(SystemExit, match="section 'other' not found"):
+        monitor(datalist, {"a": 0}, reference_section="other")
