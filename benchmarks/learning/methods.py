@@ -115,6 +115,23 @@ def approved(bench: Bench) -> Outcome:
     return Outcome(bench.folder / "approved" / "models" / "model.pt", coded(first(bench)[1]), seconds)
 
 
+def appearance(bench: Bench) -> Outcome:
+    """The same, and the labelled cases are shown with the organ greys of all coded ones, failures too."""
+    datalist = bench.pseudo_labels("approved", first(bench))
+    seconds = bench.tune("appearance", datalist=datalist, appearance_section="coded")
+    return Outcome(bench.folder / "appearance" / "models" / "model.pt", coded(first(bench)[1]), seconds)
+
+
+def measured_inference(bench: Bench) -> Outcome:
+    """The network trained on with labels alone; at inference trees that were learnt from measurements pick."""
+    return _with_measurements(bench, "measured_inference", continued(bench))
+
+
+def measured(bench: Bench) -> Outcome:
+    """Pseudo-labels and appearance; at inference trees pick among that network, the baseline, and their variants."""
+    return _with_measurements(bench, "measured", appearance(bench))
+
+
 def ranked_inference(bench: Bench) -> Outcome:
     """The network trained on with labels alone; at inference the judge picks among candidates."""
     return _with_candidates(bench, continued(bench), coded(first(bench)[1]))
@@ -178,16 +195,29 @@ def oracle(bench: Bench) -> Outcome:
 METHODS: dict[str, Callable[[Bench], Outcome]] = {
     one.__name__: one
     for one in (
-        baseline, continued, plain_views, published, refreshed, mean_teacher, confidence, approved, ranked_inference,
-        ranked, ranked_both, oracle,
+        baseline, continued, plain_views, published, refreshed, mean_teacher, confidence, approved, appearance,
+        ranked_inference, ranked, ranked_both, measured_inference, measured, oracle,
     )
 }  # fmt: skip
-DEFAULT = "ranked_both"
+DEFAULT = "measured"
 
 
 def _with_candidates(bench: Bench, outcome: Outcome, ratings: int) -> Outcome:
     options = {"candidates": CANDIDATES, "candidate_limit": LIMIT}
     return Outcome(outcome.weights, ratings, outcome.seconds, options)
+
+
+def _with_measurements(bench: Bench, name: str, outcome: Outcome) -> Outcome:
+    """Measure the coded first segmentations, now with both networks: they are the same, and so are their codes."""
+    folder = bench.segment(
+        f"{name}/coded", bench.baseline, "unlabeled",
+        discriminator_path=None, measure=True, committee_paths=outcome.weights,
+    )  # fmt: skip
+    options = {
+        "discriminator_path": None, "committee_paths": bench.baseline, "rated_segmentations": folder,
+        "rated_codes": bench.rate(folder), "candidates": CANDIDATES, "candidate_limit": LIMIT,
+    }  # fmt: skip
+    return Outcome(outcome.weights, coded(first(bench)[1]), outcome.seconds, options)
 
 
 def _sample(bench: Bench, name: str, count: int, seed: int) -> Path:

@@ -26,6 +26,8 @@ CHOSEN_ON = "100 rated cases that are neither learnt from nor in the test"
 def measure(bench: Bench, name: str, outcome: Outcome) -> dict[str, Any]:
     """Segment a section with what a method left, have it coded, and measure."""
     folder = bench.segment(f"results/{name}", outcome.weights, bench.test, **outcome.inference)
+    if "rated_segmentations" in outcome.inference:  # the score is the discriminator's, whoever has chosen
+        bench.segment(f"results/{name}", outcome.weights, bench.test, step="score")
     codes = pd.read_csv(bench.rate(folder)).set_index("case_id")["code"].sort_index()
     summary = pd.read_csv(folder / "summary.csv").set_index("case_id")
     dice = np.array([_dice(bench, folder, case_id) for case_id in codes.index])
