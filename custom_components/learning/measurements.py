@@ -77,14 +77,16 @@ def _measure_organ(index: int, labels: Labels, opinions: Opinions) -> NDArray[np
         "pieces": 0,
     }
     if size:
-        rim, greys = ndimage.binary_dilation(mask) & ~mask, opinions.image[mask]
-        pieces = np.bincount(ndimage.label(mask)[0].ravel())[1:]
+        box = tuple(slice(max(0, one.start - 1), one.stop + 1) for one in ndimage.find_objects(mask.view(np.uint8))[0])
+        near, image = mask[box], opinions.image[box]
+        rim, greys = ndimage.binary_dilation(near) & ~near, image[near]
+        pieces = np.bincount(ndimage.label(near)[0].ravel())[1:]
         values |= {
             "certainty": float(inside.mean()),
             "unsure": float((inside < 0.5).mean()),
             "grey": float(np.median(greys)),
             "grey_spread": float(greys.std()),
-            "rim_grey": float(opinions.image[rim].mean()) if rim.any() else np.nan,
+            "rim_grey": float(image[rim].mean()) if rim.any() else np.nan,
             "pieces": int((pieces >= PIECE_VOXELS).sum()),
         }
     return np.array([values.get(name, np.nan) for name in MEASURES])
