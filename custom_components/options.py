@@ -96,3 +96,14 @@ def numbers(value: Sequence[float], name: str, count: int, low: float = -math.in
     if not isinstance(value, list | tuple) or len(value) != count:
         raise ValueError(f"{name} is {value!r}, expected {count} numbers")
     return [number(one, name, low, whole=whole) for one in value]
+
+
+def words(value: str | Sequence[str] | None) -> list[str]:
+    """Read an option that is a list, or text with commas between its entries, as a command line gives it.
+
+    Example:
+        >>> words("a.csv, b.csv"), words(["a.csv"]), words(None)
+        (['a.csv', 'b.csv'], ['a.csv'], [])
+    """
+    entries = value.split(",") if isinstance(value, str) else value or []
+    return [text for entry in entries if (text := str(entry).strip())]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,10 +23,8 @@ from custom_components.learning.candidates import CandidateSource
 from custom_components.learning.code_forest import MEASUREMENTS, CodeForest
 from custom_components.learning.measured_ranking import Measured, MeasuredRanking
 from custom_components.learning.measurements import COLUMNS
-from custom_components.options import check_number
+from custom_components.options import check_number, words
 from custom_components.user_errors import exit_on_user_error
-
-logger = logging.getLogger(__name__)
 
 
 class MeasuredScore:
@@ -126,7 +123,7 @@ def measured_score(
         raise ValueError(
             "discriminator_path and rated_segmentations are both given, expected one of them: only one can judge"
         )
-    paths = [one for one in committee_paths.split(",") if one] if isinstance(committee_paths, str) else committee_paths
+    paths = words(committee_paths)
     if forest is None and not measure:
         if paths:
             raise ValueError("committee_paths is given, expected measure true or rated_segmentations with it")

@@ -14,6 +14,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from custom_components.case_ids import CASE_ID
 from custom_components.data.codes import load_codes
 from custom_components.learning.measurements import COLUMNS
+from custom_components.options import words
 from custom_components.user_errors import exit_on_user_error
 
 MEASUREMENTS = "measurements.csv"
@@ -79,7 +80,7 @@ def code_forest(segmentations: str | Sequence[str], codes: str | Sequence[str], 
     Raises:
         SystemExit: a file cannot be read, or there are too few coded segmentations; one line, and exit code 1.
     """
-    folders, files = _words(segmentations), _words(codes)
+    folders, files = words(segmentations), words(codes)
     if len(folders) != len(files):
         raise ValueError(f"rated_codes has {len(files)} entries, expected {len(folders)}, one for each folder")
     if not folders:
@@ -111,8 +112,3 @@ def read_measurements(path: str | Path) -> pd.DataFrame:
     if missing := [name for name in (CASE_ID, *COLUMNS) if name not in table]:
         raise ValueError(f"{path}: column {missing[0]!r} not found, expected {CASE_ID} and {len(COLUMNS)} measures")
     return table.drop_duplicates(CASE_ID, keep="last").set_index(CASE_ID)[list(COLUMNS)]
-
-
-def _words(given: str | Sequence[str] | None) -> list[str]:
-    words = (given or "").split(",") if given is None or isinstance(given, str) else list(given)
-    return [str(word).strip() for word in words if str(word).strip()]
