@@ -32,6 +32,7 @@ def phantom(
     test: int = 40,
     seed: int = 0,
     shift: float = 1.0,
+    least_shift: float = 0.0,
     training_shift: float = 0.0,
     grid: str = "small",
     workers: int | None = None,
@@ -45,7 +46,8 @@ def phantom(
         unlabeled: number of cases without labels.
         test: number of test cases.
         seed: decides every case.
-        shift: unlabeled and test cases vary from 0 (like a labelled set) to this (1: a hospital archive).
+        shift: unlabeled and test cases vary from least_shift (0: like a labelled set) to this (1: a hospital archive).
+        least_shift: above 0 the cohort has no easy cases.
         training_shift: the same limit for training and validation cases.
         grid: small (64 x 64 x 32), paper (168 x 168 x 64) or raw (512 x 512 x N, hospital form).
         workers: processes; default one for each processor.
@@ -60,6 +62,7 @@ def phantom(
         test=test,
         seed=seed,
         shift=shift,
+        least_shift=least_shift,
         training_shift=training_shift,
         grid=grid,
         workers=workers,

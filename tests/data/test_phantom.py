@@ -220,6 +220,23 @@ def test_subjects_are_described_for_every_case(cohort):
     assert float(rows["phantom_train_000"]["shift"]) == 0 < float(rows["phantom_test_000"]["shift"])
 
 
+def test_shifts_lie_between_the_least_and_the_greatest_and_labelled_cases_stay(cohort, tmp_path):
+    folder = write_cohort(tmp_path / "hard", grid=TINY, workers=1, least_shift=0.6, shift=0.8, **COUNTS).parent
+    with (folder / "truth" / "subjects.csv").open() as file:
+        shifts = {row["case_id"]: float(row["shift"]) for row in csv.DictReader(file)}
+    assert all(
+        0.6 <= shift <= 0.8 if "train" not in name and "val" not in name else shift == 0
+        for name, shift in shifts.items()
+    )
+    label = "labelsTr/phantom_train_000.nii.gz"
+    assert (folder / label).read_bytes() == (cohort.parent / label).read_bytes()
+
+
+def test_the_least_shift_is_no_greater_than_the_greatest(tmp_path):
+    with pytest.raises(ValueError, match=r"least_shift is 0.6, expected up to 0.5, the shift"):
+        write_cohort(tmp_path / "new", least_shift=0.6, shift=0.5)
+
+
 def test_bytes_do_not_depend_on_the_number_of_workers(cohort, tmp_path):
     write_cohort(tmp_path / "two", workers=2, grid=TINY, **COUNTS)
     assert files(tmp_path / "two") == files(cohort.parent)
@@ -241,6 +258,18 @@ def test_a_second_run_completes_what_is_missing_and_keeps_the_rest(cohort):
 def test_a_cohort_of_other_settings_is_not_mixed_in(cohort):
     with pytest.raises(ValueError, match=r"another seed of 3, expected 4"):
         write_cohort(cohort.parent, workers=1, grid=TINY, **{**COUNTS, "seed": 4})
+    with pytest.raises(ValueError, match=r"another least_shift of 0.0, expected 0.5"):
+        write_cohort(cohort.parent, workers=1, grid=TINY, **COUNTS, least_shift=0.5)
+
+
+def test_a_cohort_that_was_begun_before_there_was_a_least_shift_goes_on(cohort):
+    before = files(cohort.parent)
+    settings = cohort.parent / "phantom.json"
+    content = json.loads(settings.read_text())
+    del content["least_shift"]
+    settings.write_text(json.dumps(content))
+    write_cohort(cohort.parent, workers=1, grid=TINY, **COUNTS)
+    assert files(cohort.parent) == before
 
 
 @pytest.mark.parametrize(
@@ -251,6 +280,7 @@ def test_a_cohort_of_other_settings_is_not_mixed_in(cohort):
         ("seed", "a"),
         ("shift", 2),
         ("training_shift", "x"),
+        ("least_shift", -0.5),
         ("workers", 0),
         ("grid", "big"),
     ],

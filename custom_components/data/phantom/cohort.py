@@ -51,7 +51,7 @@ class _Case:
     split: str
     index: int
     seed: int
-    shift_limit: float
+    shifts: tuple[float, float]
     grid: str | Grid | RawForm
 
     @property
@@ -72,7 +72,7 @@ class _Case:
 
     @property
     def shift(self) -> float:
-        return float(np.random.default_rng((*self.seeds, 1)).uniform(0, self.shift_limit))
+        return float(np.random.default_rng((*self.seeds, 1)).uniform(*self.shifts))
 
 
 def write_cohort(
@@ -84,6 +84,7 @@ def write_cohort(
     test: int = 40,
     seed: int = 0,
     shift: float = 1.0,
+    least_shift: float = 0.0,
     training_shift: float = 0.0,
     grid: str | Grid | RawForm = "small",
     workers: int | None = None,
@@ -102,7 +103,8 @@ def write_cohort(
         unlabeled: number of cases without labels.
         test: number of test cases.
         seed: decides every case.
-        shift: unlabeled and test cases draw their shift from 0 to this.
+        shift: unlabeled and test cases draw their shift from `least_shift` to this.
+        least_shift: see `shift`; above 0 the cohort has no easy cases.
         training_shift: training and validation cases draw their shift from 0 to this.
         grid: "small", "paper", "raw" or a grid.
         workers: processes; default one for each processor.
@@ -115,15 +117,17 @@ def write_cohort(
         _check_count(name, count, least=0)
     if workers is not None:
         _check_count("workers", workers, least=1)
-    limits = {"shift": shift, "training_shift": training_shift}
+    limits = {"shift": shift, "least_shift": least_shift, "training_shift": training_shift}
     for name, limit in limits.items():
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 1:
             raise ValueError(f"{name} is {limit!r}, expected a number from 0 to 1")
+    if least_shift > shift:
+        raise ValueError(f"least_shift is {least_shift}, expected up to {shift}, the shift")
     find_grid(grid)
     root = Path(output_dir)
     _claim(root, {**counts, "seed": seed, **limits, "grid": grid if isinstance(grid, str) else repr(grid)})
     cases = [
-        _Case(name, k, seed, training_shift if _SPLITS[name].labelled else shift, grid)
+        _Case(name, k, seed, (0.0, training_shift) if _SPLITS[name].labelled else (least_shift, shift), grid)
         for name, count in counts.items()
         for k in range(count)
     ]
@@ -144,7 +148,7 @@ def _claim(root: Path, settings: dict[str, object]) -> None:
     wanted = json.loads(json.dumps({**settings, "variation": VARIATION._asdict()}))
     path = root / SETTINGS_FILE
     if path.exists():
-        found = json.loads(path.read_text())
+        found = {"least_shift": 0.0, **json.loads(path.read_text())}  # cohorts of earlier versions know no other
         for key in wanted:
             if found.get(key) != wanted[key]:
                 values = "" if key == "variation" else f" of {found.get(key)!r}, expected {wanted[key]!r}"
