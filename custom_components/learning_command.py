@@ -71,6 +71,7 @@ def pseudo_labels(
     weights: tuple[float, ...] = (1.0, 0.3, 0.0),
     scores: str = "",
     accept_below: float | None = None,
+    by_organ: bool = False,
     section: str = "unlabeled",
     pseudo_section: str = "pseudo",
 ) -> str:
@@ -87,6 +88,7 @@ def pseudo_labels(
         weights: of the codes 0, 1 and 2.
         scores: CSV with case_id and score, one for each folder, or nothing between two commas.
         accept_below: a segmentation without a code and with a lower score counts as coded 0.
+        by_organ: where the reason of a code 1 or 2 names organs, the segmentation is a label of the other judged ones.
         section: whose cases get pseudo-labels.
         pseudo_section: name of the list that is added.
     """
@@ -113,6 +115,7 @@ def pseudo_labels(
         coded,
         weights=weights,
         accept_below=accept_below,
+        by_organ=by_organ,
         section=section,
         pseudo_section=pseudo_section,
     )

@@ -15,7 +15,7 @@ import numpy as np
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import sha256_of, volume_files
 from custom_components.data.label_files import read_label
-from custom_components.data.rater import judge, rate
+from custom_components.data.rater import LIMITS, judge, rate
 from custom_components.files import complete_file
 from custom_components.transforms.same_grid import check_same_grid
 
@@ -50,8 +50,8 @@ def rate_cohort(
     Args:
         segmentations: folder of `<case>/<case>_seg.nii.gz`, as inference leaves it, or of `<case>.nii.gz`.
         truth: folder of `<case>.nii.gz`, as the phantom cohort has it, or of segmentations to compare with.
-        output: CSV to write: `case_id, code, rater, reason, segmentation_sha256`; the reason names the worst organ
-            and its quality.
+        output: CSV to write: `case_id, code, rater, reason, segmentation_sha256`; the reason names the organs that are
+            no success, the worst first, each with its quality, and of a success the worst organ.
         noise: standard deviation of the rater's error, see `rate`.
         seed: of that error; each case has its own, whichever others there are.
         rater: name in the table.
@@ -110,10 +110,11 @@ def _row(case_id: str, segmentation: Path, truth: Path, noise: float, seed: int)
     arrays = pred[0].numpy(), label[0].numpy()
     rng = np.random.default_rng([seed, *hashlib.sha256(case_id.encode()).digest()])
     code = rate(*arrays, spacing=spacing, noise=noise, rng=rng)
-    worst = min(judge(*arrays, spacing=spacing), key=lambda organ: organ.quality)
+    organs = sorted(judge(*arrays, spacing=spacing), key=lambda organ: organ.quality)
+    named = [organ for organ in organs if code and organ.quality < LIMITS.good] or organs[:1]
     return {
         CASE_ID: case_id,
         "code": code,
-        "reason": f"{worst.organ} {worst.quality:.2f}",
+        "reason": ", ".join(f"{organ.organ} {organ.quality:.2f}" for organ in named),
         "segmentation_sha256": sha256_of(segmentation),
     }

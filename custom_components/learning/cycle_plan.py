@@ -228,6 +228,7 @@ class Plan:
             segmentations=[one.segmentations for one in self._pseudo],
             codes=[one.codes for one in self._pseudo],
             weights=learner.weights,
+            by_organ=learner.by_organ or None,
             scores=None if learner.accept_below is None else tables,
             accept_below=learner.accept_below,
         )  # fmt: skip

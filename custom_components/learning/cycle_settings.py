@@ -23,6 +23,7 @@ class Learner:
     Attributes:
         pseudo_labels: segmentations that people coded become labels.
         weights: of a pseudo-label, by its code.
+        by_organ: a reason that names organs approves the other judged ones, which become labels.
         candidates: segmentations that the discriminator ranks where the first one was not coded 0; 0: none.
         appearance: labelled CTs are also shown with the greys that organs have in the coded ones, good and bad.
         accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
@@ -33,6 +34,7 @@ class Learner:
 
     pseudo_labels: bool = False
     weights: Sequence[float] = APPROVED
+    by_organ: bool = False
     candidates: int = 0
     appearance: bool = False
     accept_below: float | None = None

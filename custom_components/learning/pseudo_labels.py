@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from custom_components.anatomy import ORGAN_NAMES
 from custom_components.case_ids import CASE_ID, case_id_of
 from custom_components.data.case_files import volume_files
 from custom_components.data.code_values import CODES
 from custom_components.data.datalist import copy_datalist, datalist_entries
+from custom_components.learning.named_organs import approved_organs
 
 APPROVED = (1.0, 0.3, 0.0)
 """Weight of a segmentation by its code: a success counts in full, what is inaccurate a little, a failure never."""
@@ -52,6 +54,7 @@ def write_pseudo_labels(
     *,
     weights: Sequence[float] = APPROVED,
     accept_below: float | None = None,
+    by_organ: bool = False,
     section: str = "unlabeled",
     pseudo_section: str = "pseudo",
     coded_section: str = "coded",
@@ -68,6 +71,8 @@ def write_pseudo_labels(
         coded: folders of segmentations with their codes, in the order of the rounds.
         weights: of the codes 0, 1 and 2; a weight of 0 is no pseudo-label.
         accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
+        by_organ: a segmentation coded 1 or 2 whose reason names organs is a label, of weight 1, of the judged organs
+            that it does not name (`label_set`), see `approved_organs`; several of a case may give one each.
         section: whose cases get pseudo-labels.
         pseudo_section: name of the pseudo-labels.
         coded_section: name of all that has a code, failures too.
@@ -83,6 +88,7 @@ def write_pseudo_labels(
     datalist, output = Path(datalist), Path(output)
     images = _images(datalist, section)
     best: dict[str, tuple[float, Path]] = {}
+    passed: dict[str, dict[str, Path]] = {}
     for one in coded:
         paths = volume_files(one.segmentations)
         codes = dict(_mean_codes(one.codes))
@@ -91,6 +97,9 @@ def write_pseudo_labels(
         for case_id, code in codes.items():
             if case_id in images and case_id in paths and (case_id not in best or code <= best[case_id][0]):
                 best[case_id] = code, paths[case_id][-1]
+        for case_id, organs in (approved_organs(one.codes) if by_organ else {}).items():
+            if case_id in images and case_id in paths:
+                passed.setdefault(case_id, {}).update(dict.fromkeys(organs, paths[case_id][-1]))
     left_out: dict[str, str] = {}
     entries: list[dict[str, Any]] = []
     all_coded: list[dict[str, Any]] = []
@@ -101,7 +110,9 @@ def write_pseudo_labels(
         code, path = best[case_id]
         entry = {CASE_ID: case_id, "image": str(image), "label": str(path.absolute()), "code": code}
         all_coded.append(entry)
-        if weight := float(np.interp(code, CODES, weights)):
+        if code and passed.get(case_id):
+            entries += _partial_labels(entry, passed[case_id])
+        elif weight := float(np.interp(code, CODES, weights)):
             entries.append({**entry, "weight": weight})
         else:
             left_out[case_id] = f"code {code:g}"
@@ -124,6 +135,21 @@ def _images(datalist: Path, section: str) -> dict[str, Path]:
             raise ValueError(f"{datalist}: {section}: case {case_id!r} is there twice, expected once")
         images[case_id] = (datalist.parent / image).absolute()
     return images
+
+
+def _partial_labels(entry: Mapping[str, Any], organs: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """An entry for each segmentation that has organs which passed."""
+    labels = sorted(set(organs.values()))
+    return [
+        {
+            **entry,
+            CASE_ID: f"{entry[CASE_ID]}{f'_organs{number}' if number else ''}",
+            "label": str(label.absolute()),
+            "label_set": [name for name in ORGAN_NAMES if organs.get(name) == label],
+            "weight": 1.0,
+        }
+        for number, label in enumerate(labels)
+    ]
 
 
 def _mean_codes(table: pd.DataFrame) -> Mapping[str, float]:

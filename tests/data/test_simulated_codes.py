@@ -31,12 +31,14 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "seg", tmp_path / "truth"
 
 
-def test_every_case_gets_its_code_and_the_organ_that_decided(folders: tuple[Path, Path], tmp_path: Path):
+def test_every_case_gets_its_code_and_the_organs_that_decided(folders: tuple[Path, Path], tmp_path: Path):
     counts, set_aside = rate_cohort(*folders, tmp_path / "codes.csv")
     assert not set_aside
     codes = pd.read_csv(tmp_path / "codes.csv").set_index("case_id")
     assert codes["code"].to_dict() == {"empty": 2, "right": 0, "roughly": 1}
     assert codes.loc["roughly", "reason"].startswith("spleen 0.8")
+    assert codes.loc["empty", "reason"] == "liver 0.00, right_kidney 0.00, left_kidney 0.00, spleen 0.00"
+    assert len(codes.loc["right", "reason"].split()) == 2
     assert counts == Counter({0: 1, 1: 1, 2: 1})
     assert codes["segmentation_sha256"].nunique() == 3
 

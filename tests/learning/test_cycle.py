@@ -127,6 +127,12 @@ def test_accepted_scores_are_those_of_summaries_that_have_some():
     assert option(found["round1/pseudo_labels"], "accept_below") == "0.3"
 
 
+def test_reasons_of_codes_count_where_the_learner_wants_them():
+    found = commands(replace(SETTINGS, learner=replace(LEARNERS["approved"], by_organ=True)))
+    assert option(found["round2/pseudo_labels"], "by_organ") == "true"
+    assert "--by_organ" not in commands(SETTINGS)["round2/pseudo_labels"]
+
+
 def volume(path: Path, value: int = 1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(np.full((2, 2, 2), value, np.uint8), np.eye(4)), path)

@@ -119,3 +119,55 @@ def test_a_mistake_is_one_line_and_nothing_is_written(call, cohort: Path, code: 
     entries, said, exit_code = made(call, cohort, codes(cohort, 1, a=code), **options)
     assert (entries, exit_code) == ([], 2)
     assert message in said
+
+
+def reasoned(cohort: Path, number: int, **given: tuple[int, str]) -> Path:
+    path = cohort / f"codes{number}.csv"
+    rows = [{"case_id": name, "code": code, "reason": reason} for name, (code, reason) in given.items()]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_a_reason_approves_the_judged_organs_that_it_does_not_name(call, cohort: Path):
+    file = reasoned(
+        cohort, 1, a=(0, ""), b=(2, "left kidney missing"), c=(1, "blurred"), d=(1, "Liver, spleen, kidneys")
+    )
+    entries, said, code = made(call, cohort, file, by_organ="true")
+    assert code == 0
+    assert [(one["case_id"], one["weight"], one.get("label_set")) for one in entries] == [
+        ("a", 1.0, None), ("b", 1.0, ["spleen", "right_kidney", "liver"]), ("c", 0.3, None), ("d", 0.3, None),
+    ]  # fmt: skip
+    assert "4 pseudo-labels (1 of code 0, 2 of code 1, 1 of code 2), 0 cases without" in said
+
+
+def test_each_round_gives_the_organs_that_passed_in_it_last(call, cohort: Path):
+    files = (
+        reasoned(cohort, 1, a=(2, "liver, spleen"), b=(1, "liver"), c=(1, "liver")),
+        reasoned(cohort, 2, a=(1, "kidneys"), b=(2, "spleen"), c=(0, "")),
+    )
+    entries, _, _ = made(call, cohort, *files, by_organ="true")
+    assert [(one["case_id"], one["label"].split("/")[1], one.get("label_set")) for one in entries] == [
+        ("a", "round1", ["right_kidney", "left_kidney"]), ("a_organs1", "round2", ["spleen", "liver"]),
+        ("b", "round1", ["spleen"]), ("b_organs1", "round2", ["right_kidney", "left_kidney", "liver"]),
+        ("c", "round2", None),
+    ]  # fmt: skip
+    cases = training_cases(cohort / "out" / "pseudo.json", "pseudo")
+    assert [case.get("label_set") for case in cases] == [None] + [one.get("label_set") for one in entries]
+
+
+def test_an_organ_passes_where_no_rater_names_it(call, cohort: Path):
+    path = cohort / "codes1.csv"
+    rows = [("b", 1, "r", "spleen"), ("b", 2, "s", "liver"), ("c", 0, "r", ""), ("c", 1, "s", "no idea")]
+    pd.DataFrame(rows, columns=["case_id", "code", "rater", "reason"]).to_csv(path, index=False)
+    entries, _, _ = made(call, cohort, path, by_organ="true")
+    assert [(one["case_id"], one["weight"], one.get("label_set")) for one in entries] == [
+        ("b", 1.0, ["right_kidney", "left_kidney"]), ("c", 0.65, None),
+    ]  # fmt: skip
+
+
+def test_without_by_organ_reasons_change_nothing(call, cohort: Path):
+    entries, _, _ = made(call, cohort, reasoned(cohort, 1, a=(0, ""), b=(1, "liver"), c=(2, "liver")))
+    assert [(one["case_id"], one["weight"], one.get("label_set")) for one in entries] == [
+        ("a", 1.0, None),
+        ("b", 0.3, None),
+    ]

@@ -1,0 +1,56 @@
+"""Which organs of a segmentation people approved: those judged ones that the reason of a bad code does not name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+
+from custom_components.anatomy import JUDGED_ORGANS, ORGAN_NAMES
+from custom_components.case_ids import CASE_ID
+
+_SIDES = {"kidney": ("right_kidney", "left_kidney")}
+
+
+def named_organs(reason: str) -> frozenset[str]:
+    """Find the organs that a rater's words name, in the order and with the words between that people like.
+
+    A kidney without a side is both.
+
+    Example:
+        >>> sorted(named_organs("Spleen leaks; left kidney missing"))
+        ['left_kidney', 'spleen']
+        >>> sorted(named_organs("kidneys 0.42"))
+        ['left_kidney', 'right_kidney']
+        >>> sorted(named_organs("blurred"))
+        []
+    """
+    text = re.sub(r"[\s_]+", " ", reason.lower())
+    found = {name for name in ORGAN_NAMES if re.search(rf"\b{name.replace('_', ' ')}s?\b", text)}
+    for word, sides in _SIDES.items():
+        if re.search(rf"(?<!left )(?<!right )\b{word}s?\b", text):
+            found.update(sides)
+    return frozenset(found)
+
+
+def approved_organs(ratings: pd.DataFrame) -> Mapping[str, frozenset[str]]:
+    """Find the judged organs of each segmentation that every rater let pass.
+
+    A code 0 lets all pass. Another code lets those pass that its reason does not name, and none if the reason names no
+    judged organ: then nobody knows which one it was.
+
+    Args:
+        ratings: codes of the segmentations of one folder, as `custom_components.data.codes.load_codes` gives them.
+
+    Returns:
+        By case id.
+    """
+    judged = frozenset(JUDGED_ORGANS)
+    approved: dict[str, frozenset[str]] = {}
+    rated = ratings.loc[ratings["code"].notna(), [CASE_ID, "code", "reason"]]
+    for case_id, code, reason in rated.itertuples(index=False):
+        wrong = named_organs("" if pd.isna(reason) else str(reason)) & judged
+        passed = judged if code == 0 else judged - wrong if wrong else frozenset()
+        approved[case_id] = approved.get(case_id, judged) & passed
+    return approved
