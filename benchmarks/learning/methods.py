@@ -115,6 +115,32 @@ def approved(bench: Bench) -> Outcome:
     return Outcome(bench.folder / "approved" / "models" / "model.pt", coded(first(bench)[1]), seconds)
 
 
+def organs(bench: Bench) -> Outcome:
+    """The same, and of a segmentation that was not coded 0 the organs that the reason does not name are labels too."""
+    datalist = bench.pseudo_labels("organs", first(bench), by_organ=True)
+    seconds = bench.tune("organs", datalist=datalist)
+    return Outcome(bench.folder / "organs" / "models" / "model.pt", coded(first(bench)[1]), seconds)
+
+
+def organ_rounds(bench: Bench, rounds: int = 3) -> Outcome:
+    """The same in rounds: what has organs that never passed is segmented and coded again."""
+    sources, weights, ratings, seconds = [first(bench)], bench.baseline, coded(first(bench)[1]), 0.0
+    for number in range(1, rounds + 1):
+        name = f"organ_rounds/round{number}"
+        if number > 1:
+            remaining = _remaining(bench, name, sources)
+            folder = bench.segment(name, weights, "unlabeled", remaining, discriminator_path=None)
+            sources.append((folder, bench.rate(folder)))
+            ratings += coded(sources[-1][1])
+        datalist = bench.pseudo_labels(name, *sources, by_organ=True)
+        seconds += bench.tune(
+            name, datalist=datalist, baseline_path=weights, max_epochs=TUNING_EPOCHS // rounds,
+            seed=bench.seed + 1000 * number,
+        )  # fmt: skip
+        weights = bench.folder / name / "models" / "model.pt"
+    return Outcome(weights, ratings, seconds)
+
+
 def appearance(bench: Bench) -> Outcome:
     """The same, and the labelled cases are shown with the organ greys of all coded ones, failures too."""
     datalist = bench.pseudo_labels("approved", first(bench))
@@ -196,7 +222,7 @@ METHODS: dict[str, Callable[[Bench], Outcome]] = {
     one.__name__: one
     for one in (
         baseline, continued, plain_views, published, refreshed, mean_teacher, confidence, approved, appearance,
-        ranked_inference, ranked, ranked_both, measured_inference, measured, oracle,
+        organs, organ_rounds, ranked_inference, ranked, ranked_both, measured_inference, measured, oracle,
     )
 }  # fmt: skip
 DEFAULT = "measured"

@@ -101,15 +101,17 @@ class Bench:
         """Run a command of the package."""
         return self.run(name, "-m", "custom_components", *words, *_flags(options))
 
-    def tune(self, name: str, *overlays: str | Path, datalist: Path | None = None, **options: Any) -> float:
-        """Train the baseline on, into `<name>/models/model.pt`."""
+    def tune(
+        self, name: str, *overlays: str | Path, datalist: Path | None = None, step: str = "tune", **options: Any
+    ) -> float:
+        """Train the baseline on, into `<name>/models/model.pt`; with another step and more epochs from there on."""
         folder = self.folder / name
         settings = {
             "datalist": datalist or self.datalist, "baseline_path": self.baseline, "discriminator_paths": self.judge,
             "ckpt_dir": folder / "models", "output_dir": folder / "training", "seed": self.seed, "resume": True,
             "max_epochs": TUNING_EPOCHS, **TUNING, **options,
         }  # fmt: skip
-        return self.bundle(f"{name}/tune", "training", "qa_semi_seg", "train", *overlays, **settings)
+        return self.bundle(f"{name}/{step}", "training", "qa_semi_seg", "train", *overlays, **settings)
 
     def segment(
         self,
