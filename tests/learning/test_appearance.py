@@ -52,6 +52,28 @@ def test_so_many_evenly_spaced_cases_are_looked_at(cohort: Path):
     assert change.greys[:, LIVER].tolist() == pytest.approx([0.25, 0.75])
 
 
+def test_greys_of_failures_can_be_drawn_more_often(cohort: Path):
+    content = json.loads(cohort.read_text())
+    for entry, code in zip(content["coded"], (0, 1, 1.5, 2), strict=True):
+        entry["code"] = code
+    del content["coded"][0]["code"]
+    cohort.write_text(json.dumps(content))
+    item = preprocessing()({"image": cohort.parent / "image0.nii.gz", "label": cohort.parent / "label0.nii.gz"})
+
+    def seen(weights: tuple[float, ...]) -> list[float]:
+        change = organ_appearance(cohort, "coded", preprocessing(), prob=1.0, weights=weights)
+        return [
+            round(float(organ_greys(change.set_random_state(seed)(item)["image"], item["label"])[LIVER]), 2)
+            for seed in range(60)
+        ]
+
+    assert set(seen((0, 0, 1))) == {0.75, 1.0}
+    assert set(seen((1, 0, 0))) == {0.25}
+    assert seen((0, 0, 1)).count(1.0) > seen((0, 0, 1)).count(0.75)
+    with pytest.raises(SystemExit, match=r"coded: no case has a code with a weight above 0 in \[0, 0, 0\]"):
+        seen((0, 0, 0))
+
+
 def test_a_broken_case_is_left_out(cohort: Path, caplog):
     (cohort.parent / "image1.nii.gz").write_bytes(b"no image")
     (cohort.parent / "label2.nii.gz").unlink()
