@@ -17,6 +17,8 @@ from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
 from monai.bundle import ConfigWorkflow
 
 from custom_components.anatomy import ORGAN_NAMES
+from custom_components.preprocessing import ct_preprocessing
+from custom_components.transforms.outlines import refine_outlines
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "baseline_seg"
 TRAIN, EVALUATE, INFERENCE, PHANTOM, MULTI = (
@@ -211,6 +213,25 @@ def test_inference_writes_labels_on_the_grid_of_each_image(cohort: Path, trained
         assert label.get_data_dtype() == np.uint8
         np.testing.assert_allclose(label.affine, image.affine, atol=1e-4)
         assert set(np.unique(np.asarray(label.dataobj))) <= set(range(13))
+
+
+def test_refined_outlines_are_those_of_the_plain_segmentation(cohort: Path, trained: Path, tmp_path: Path):
+    for name, refine in (("plain", "false"), ("refined", "true")):
+        done = infer(cohort / "imagesTs", tmp_path / name, trained, refine_outlines=refine)
+        assert done.returncode == 0, done.stderr
+    spacing = (5.25, 5.25, 12.0)
+    load = ct_preprocessing(pixdim=spacing, roi_size=(64, 64, 32), hu_window=(-175, 275), with_label=True)
+    moved = 0
+    for image in sorted((cohort / "imagesTs").glob("*.nii.gz")):
+        case = image.name.removesuffix(".nii.gz")
+        plain, refined = (
+            load({"image": image, "label": tmp_path / name / case / f"{case}_seg.nii.gz"})
+            for name in ("plain", "refined")
+        )
+        before, after = (np.asarray(one["label"])[0].astype(np.uint8) for one in (plain, refined))
+        assert np.array_equal(after, refine_outlines(np.asarray(plain["image"])[0], before, spacing=spacing))
+        moved += np.count_nonzero(before != after)
+    assert moved
 
 
 def test_finished_cases_are_skipped_and_bad_ones_set_aside(cohort: Path, trained: Path, tmp_path: Path):
