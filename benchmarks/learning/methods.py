@@ -18,6 +18,8 @@ CANDIDATES = 16
 LIMIT = 0.8
 """First score above which candidates are tried; chosen on the rated section."""
 
+REFINED = {"refine_outlines": True}
+
 BURSTS = 10
 FRESH = 40
 
@@ -59,6 +61,18 @@ def continued(bench: Bench) -> Outcome:
     """Trained on with the labels alone."""
     seconds = bench.tune("continued", pseudo_section="null")
     return Outcome(bench.folder / "continued" / "models" / "model.pt", seconds=seconds)
+
+
+def continued_refined(bench: Bench) -> Outcome:
+    """The same; at inference outlines are refined, which needs no codes."""
+    outcome = continued(bench)
+    return Outcome(outcome.weights, seconds=outcome.seconds, inference=REFINED)
+
+
+def oracle_refined(bench: Bench) -> Outcome:
+    """True labels, and outlines refined at inference: the upper bound of what is refined."""
+    outcome = oracle(bench)
+    return Outcome(outcome.weights, seconds=outcome.seconds, inference=REFINED)
 
 
 def plain_views(bench: Bench) -> Outcome:
@@ -120,6 +134,17 @@ def organs(bench: Bench) -> Outcome:
     datalist = bench.pseudo_labels("organs", first(bench), by_organ=True)
     seconds = bench.tune("organs", datalist=datalist)
     return Outcome(bench.folder / "organs" / "models" / "model.pt", coded(first(bench)[1]), seconds)
+
+
+def organs_appearance(bench: Bench) -> Outcome:
+    """Organ by organ, with labelled cases in the greys of failures above all; at inference outlines are refined."""
+    datalist = bench.pseudo_labels("organs", first(bench), by_organ=True)
+    seconds = bench.tune(
+        "organs_appearance", datalist=datalist, labelled_share=0.5,
+        appearance_section="coded", appearance_prob=0.8, appearance_cases=600, appearance_weights="1,2,3",
+    )  # fmt: skip
+    weights = bench.folder / "organs_appearance" / "models" / "model.pt"
+    return Outcome(weights, coded(first(bench)[1]), seconds, REFINED)
 
 
 def organ_rounds(bench: Bench, rounds: int = 3) -> Outcome:
@@ -221,8 +246,9 @@ def oracle(bench: Bench) -> Outcome:
 METHODS: dict[str, Callable[[Bench], Outcome]] = {
     one.__name__: one
     for one in (
-        baseline, continued, plain_views, published, refreshed, mean_teacher, confidence, approved, appearance,
-        organs, organ_rounds, ranked_inference, ranked, ranked_both, measured_inference, measured, oracle,
+        baseline, continued, continued_refined, plain_views, published, refreshed, mean_teacher, confidence, approved,
+        appearance, organs, organs_appearance, organ_rounds, ranked_inference, ranked, ranked_both,
+        measured_inference, measured, oracle, oracle_refined,
     )
 }  # fmt: skip
 DEFAULT = "measured"
