@@ -158,10 +158,7 @@ def organ_rounds(bench: Bench, rounds: int = 3) -> Outcome:
             sources.append((folder, bench.rate(folder)))
             ratings += coded(sources[-1][1])
         datalist = bench.pseudo_labels(name, *sources, by_organ=True)
-        seconds += bench.tune(
-            name, datalist=datalist, baseline_path=weights, max_epochs=TUNING_EPOCHS // rounds,
-            seed=bench.seed + 1000 * number,
-        )  # fmt: skip
+        seconds += _tune_round(bench, name, datalist, weights, number, rounds)
         weights = bench.folder / name / "models" / "model.pt"
     return Outcome(weights, ratings, seconds)
 
@@ -215,10 +212,7 @@ def ranked(bench: Bench, rounds: int = 2) -> Outcome:
         sources.append(picked)
         pseudo.append(picked)
         datalist = bench.pseudo_labels(name, *pseudo)
-        seconds += bench.tune(
-            name, datalist=datalist, baseline_path=weights, max_epochs=TUNING_EPOCHS // rounds,
-            seed=bench.seed + 1000 * number,
-        )  # fmt: skip
+        seconds += _tune_round(bench, name, datalist, weights, number, rounds)
         weights = bench.folder / name / "models" / "model.pt"
     return Outcome(weights, ratings, seconds)
 
@@ -270,6 +264,14 @@ def _with_measurements(bench: Bench, name: str, outcome: Outcome) -> Outcome:
         "rated_codes": bench.rate(folder), "candidates": CANDIDATES, "candidate_limit": LIMIT,
     }  # fmt: skip
     return Outcome(outcome.weights, coded(first(bench)[1]), outcome.seconds, options)
+
+
+def _tune_round(bench: Bench, name: str, datalist: Path, weights: Path, number: int, rounds: int) -> float:
+    """Train on for one of so many rounds; all together have the steps of one training."""
+    return bench.tune(
+        name, datalist=datalist, baseline_path=weights, max_epochs=TUNING_EPOCHS // rounds,
+        seed=bench.seed + 1000 * number,
+    )  # fmt: skip
 
 
 def _sample(bench: Bench, name: str, count: int, seed: int) -> Path:

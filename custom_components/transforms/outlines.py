@@ -82,15 +82,13 @@ def _belongs_inside(
     image: Floats, mask: Mask, near: Mask, sigma: Sequence[float], hold: float, least_contrast: float
 ) -> Mask:
     """The organ with its surface moved."""
-    core, wide = ndimage.binary_erosion(mask, near), ndimage.binary_dilation(mask, near)
-    if np.count_nonzero(core) < LEAST_VOXELS / 2:
-        core = mask
+    deep, wide = ndimage.binary_erosion(mask, near), ndimage.binary_dilation(mask, near)
+    core = deep if np.count_nonzero(deep) >= LEAST_VOXELS / 2 else mask
     within, without = _local_mean(image, core, sigma), _local_mean(image, ~wide, sigma)
     contrast = within - without
     # from -0.5, the grey outside, to 0.5, the grey inside
     side = (image - (within + without) / 2) / np.where(np.abs(contrast) < least_contrast, np.inf, contrast)
-    surface = wide & ~ndimage.binary_erosion(mask, near)
-    return np.where(surface, side + np.where(mask, hold, -hold) > 0, mask)
+    return np.where(wide & ~deep, side + np.where(mask, hold, -hold) > 0, mask)
 
 
 def _local_mean(image: Floats, mask: Mask, sigma: Sequence[float]) -> Floats:
