@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,7 @@ def plain_views(bench: Bench) -> Outcome:
 
 def published(bench: Bench) -> Outcome:
     """The QA-score loss with one frozen discriminator; watched, but not stopped."""
-    watcher = bench.folder / "watcher" / "models" / "model.pt"
-    seconds = bench.tune("published", "train_published", watcher_paths=watcher, monitor_interval=12)
+    seconds = bench.tune("published", "train_published", watcher_paths=bench.watcher, monitor_interval=12)
     return Outcome(bench.folder / "published" / "models" / "model.pt", coded(first(bench)[1]), seconds)
 
 
@@ -147,20 +146,19 @@ def organs_appearance(bench: Bench) -> Outcome:
     return Outcome(weights, coded(first(bench)[1]), seconds, REFINED)
 
 
-def organ_rounds(bench: Bench, rounds: int = 3) -> Outcome:
+def organ_rounds(bench: Bench) -> Outcome:
     """The same in rounds: what has organs that never passed is segmented and coded again."""
-    sources, weights, ratings, seconds = [first(bench)], bench.baseline, coded(first(bench)[1]), 0.0
-    for number in range(1, rounds + 1):
-        name = f"organ_rounds/round{number}"
-        if number > 1:
-            remaining = _remaining(bench, name, sources)
-            folder = bench.segment(name, weights, "unlabeled", remaining, discriminator_path=None)
-            sources.append((folder, bench.rate(folder)))
-            ratings += coded(sources[-1][1])
-        datalist = bench.pseudo_labels(name, *sources, by_organ=True)
-        seconds += _tune_round(bench, name, datalist, weights, number, rounds)
-        weights = bench.folder / name / "models" / "model.pt"
-    return Outcome(weights, ratings, seconds)
+    return _organ_rounds(bench, "organ_rounds", first(bench), rounds=3)
+
+
+def refined_rounds(bench: Bench) -> Outcome:
+    """Organs of refined segmentations and the greys of failures, in rounds: what greys taught becomes a label."""
+    refined = bench.segment("first_refined", bench.baseline, "unlabeled", **REFINED)
+    return _organ_rounds(
+        bench, "refined_rounds", (refined, bench.rate(refined)), rounds=2, inference=REFINED,
+        labelled_share=0.35, appearance_section="coded", appearance_prob=0.5, appearance_cases=600,
+        appearance_weights="1,1.5,2", watcher_paths=bench.watcher, monitor_interval=240,
+    )  # fmt: skip
 
 
 def appearance(bench: Bench) -> Outcome:
@@ -241,8 +239,8 @@ METHODS: dict[str, Callable[[Bench], Outcome]] = {
     one.__name__: one
     for one in (
         baseline, continued, continued_refined, plain_views, published, refreshed, mean_teacher, confidence, approved,
-        appearance, organs, organs_appearance, organ_rounds, ranked_inference, ranked, ranked_both,
-        measured_inference, measured, oracle, oracle_refined,
+        appearance, organs, organs_appearance, organ_rounds, refined_rounds, ranked_inference, ranked,
+        ranked_both, measured_inference, measured, oracle, oracle_refined,
     )
 }  # fmt: skip
 DEFAULT = "measured"
@@ -266,11 +264,31 @@ def _with_measurements(bench: Bench, name: str, outcome: Outcome) -> Outcome:
     return Outcome(outcome.weights, coded(first(bench)[1]), outcome.seconds, options)
 
 
-def _tune_round(bench: Bench, name: str, datalist: Path, weights: Path, number: int, rounds: int) -> float:
+def _organ_rounds(
+    bench: Bench, name: str, start: tuple[Path, Path], *, rounds: int, inference: Mapping[str, Any] = {}, **options: Any
+) -> Outcome:
+    """Train in rounds on the organs that passed; before all but the first, what lacks one is segmented and coded."""
+    sources, weights, ratings, seconds = [start], bench.baseline, coded(start[1]), 0.0
+    for number in range(1, rounds + 1):
+        step = f"{name}/round{number}"
+        if number > 1:
+            remaining = _remaining(bench, step, sources)
+            folder = bench.segment(step, weights, "unlabeled", remaining, discriminator_path=None, **inference)
+            sources.append((folder, bench.rate(folder)))
+            ratings += coded(sources[-1][1])
+        datalist = bench.pseudo_labels(step, *sources, by_organ=True)
+        seconds += _tune_round(bench, step, datalist, weights, number, rounds, **options)
+        weights = bench.folder / step / "models" / "model.pt"
+    return Outcome(weights, ratings, seconds, dict(inference))
+
+
+def _tune_round(
+    bench: Bench, name: str, datalist: Path, weights: Path, number: int, rounds: int, **options: Any
+) -> float:
     """Train on for one of so many rounds; all together have the steps of one training."""
     return bench.tune(
         name, datalist=datalist, baseline_path=weights, max_epochs=TUNING_EPOCHS // rounds,
-        seed=bench.seed + 1000 * number,
+        seed=bench.seed + 1000 * number, **options,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def main(out: str, seed: int = 0) -> None:
     for epochs in EPOCHS:
         bench.tune(
             name, "train_published", step=f"tune{epochs}", max_epochs=epochs, lr_power=0,
-            watcher_paths=bench.folder / "watcher" / "models" / "model.pt", monitor_interval=LOOK,
+            watcher_paths=bench.watcher, monitor_interval=LOOK,
         )  # fmt: skip
         weights = bench.folder / name / "models" / "model.pt"
         folder = bench.segment(f"{name}/after{epochs}", weights, "rated")

@@ -75,6 +75,10 @@ class Bench:
     def judge(self) -> Path:
         return self.folder / "judge" / "models" / "model.pt"
 
+    @property
+    def watcher(self) -> Path:
+        return self.folder / "watcher" / "models" / "model.pt"
+
     def run(self, name: str, *words: Any) -> float:
         """Run `python WORDS` unless it was run before; give the seconds that it took."""
         mark = self.folder / "steps" / f"{name.replace('/', '.')}.json"
