@@ -12,11 +12,14 @@ from torch import Tensor
 
 from custom_components.transforms.outlines import refine_outlines
 
+LEAD = 1e-3
+"""Logit by which the new class is ahead. Logits from bfloat16 are often equal; a smaller lead is lost in a softmax."""
+
 
 class RefinedOutlines:
     """Replace the output of each case by the same with refined outlines, before it is scored, measured and written.
 
-    Where a voxel changes sides, the logits of its two classes change places. See
+    Where a voxel changes sides, the logits of its two classes change places; the winner's goes up by `LEAD`. See
     `custom_components.transforms.outlines.refine_outlines`.
 
     Args:
@@ -49,4 +52,5 @@ class RefinedOutlines:
         moved = refine_outlines(greys, labels, spacing=self.pixdim, **self.options)
         after = torch.from_numpy(moved)[None, None].to(before.device, before.dtype)
         most, other = logits.gather(1, before), logits.gather(1, after)
-        return logits.clone().scatter_(1, before, other).scatter_(1, after, most)
+        winner = torch.where(after == before, most, most + LEAD)
+        return logits.clone().scatter_(1, before, other).scatter_(1, after, winner)
