@@ -127,6 +127,29 @@ def pseudo_labels(
     return line
 
 
+def leave_out_organs(output: str, *, segmentations: str, codes: str, largest: float = 0.75) -> str:
+    """Write what was coded 1 or 2 again without the spleen or kidney that its reason names first, for people to code.
+
+    Where the organ is not in the body, the new segmentation passes, and pseudo_labels --by_organ learns from it.
+
+    Args:
+        output: folder to write <case>/<case>_seg.nii.gz to; what is there already stays.
+        segmentations: folder of <case>/<case>_seg.nii.gz or <case>.nii.gz.
+        codes: CSV of their codes.
+        largest: only an organ smaller than this share of its median in segmentations coded 0 is left out.
+    """
+    from custom_components.data.codes import load_codes
+    from custom_components.learning.absent_organs import leave_out_organs as write
+
+    table, problems = load_codes(codes, segmentations=segmentations)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    found = list(write(segmentations, table, output, largest=largest).values())
+    parts = ", ".join(f"{found.count(name)} {name}" for name in sorted(set(found)))
+    said = f" ({parts})" if parts else ""
+    return f"{len(found)} of {(table['code'] > 0).sum()} bad segmentations written without an organ{said}; see {output}"
+
+
 def adversarial(
     images: str,
     segmentations: str,

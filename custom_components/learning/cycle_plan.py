@@ -28,6 +28,9 @@ RATED = "rated"
 PSEUDO, CODED = "pseudo", "coded"
 """Sections of the pseudo-labels, and of all that was coded."""
 
+LEFT_OUT = "left_out"
+"""Folder of the failures without an organ."""
+
 RANKED = "ranked"
 """Folder of the segmentations that were taken among candidates."""
 
@@ -81,6 +84,8 @@ class Plan:
             name, start, start_bundle = f"round{number}", weights, bundle
             yield self._configs(name)
             yield from self._first(name, weights, bundle, discriminator)
+            if self.learner.leave_out:
+                yield from self._left_out(name)
             discriminator = yield from self._discriminator(name)
             watcher = (yield from self._watcher(name)) if settings.monitor else None
             if self.learner.candidates:
@@ -129,6 +134,21 @@ class Plan:
         yield self._segment(f"{name}/segment", bundle, weights, self.datalist, section, folder, discriminator)
         rated = yield from self._coded(
             f"{name}/first", folder, self.settings.requests, self.datalist, section, discriminator
+        )
+        self._rated.append(rated)
+        self._pseudo.append(rated)
+
+    def _left_out(self, name: str) -> Iterator[Step]:
+        """Have what was not coded 0 coded again without the organ that is named, where that may be absent."""
+        first, folder = self._pseudo[-1], self.out / name / LEFT_OUT
+        yield self._commands.ours(
+            f"{name}/leave_out", "leave_out_organs", folder, segmentations=first.segmentations, codes=first.codes
+        )
+        if folder.is_dir() and not any(folder.iterdir()):
+            return  # the step was done and found none
+        section = self.settings.unlabeled_section
+        rated = yield from self._coded(
+            f"{name}/{LEFT_OUT}", folder, self.settings.requests, self.datalist, section, None
         )
         self._rated.append(rated)
         self._pseudo.append(rated)
@@ -241,7 +261,7 @@ class Plan:
             ("train",) if learner.pseudo_labels else ("train", "train_published"),
             datalist=self.out / Path(name).parts[0] / "dataset.json",
             unlabeled_section=self.settings.unlabeled_section,
-            appearance_section=CODED if learner.appearance else None,
+            appearance_section=CODED if learner.appearance else None, move_prob=learner.move_prob or None,
             baseline_path=weights, discriminator_paths=discriminator, qa_weight=learner.qa_weight,
             ckpt_dir=folder / "models", output_dir=folder / "training", resume=True,
             seed=self.settings.seed + 1000 * self._tunings,
@@ -263,6 +283,7 @@ class Plan:
         return self._commands.bundle(
             name, "segment", "inferring", bundle, ("inference",), datalist=datalist, section=section,
             ckpt_path=weights, output_dir=folder, discriminator_path=discriminator, candidates=candidates,
+            refine_outlines=self.learner.refine_outlines or None,
         )  # fmt: skip
 
     def _report(self, name: str, before: Rated, after: Rated) -> Step:

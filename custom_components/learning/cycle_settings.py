@@ -24,6 +24,11 @@ class Learner:
         pseudo_labels: segmentations that people coded become labels.
         weights: of a pseudo-label, by its code.
         by_organ: a reason that names organs approves the other judged ones, which become labels.
+        leave_out: what was not coded 0 is coded again without the organ that its reason names first, see
+            `custom_components.learning.absent_organs`.
+        refine_outlines: of all segmentations, see `custom_components.transforms.outlines`.
+        move_prob: share of the cases in training of which an organ is moved or taken out, see
+            `custom_components.transforms.move_organs`.
         candidates: segmentations that the discriminator ranks where the first one was not coded 0; 0: none.
         appearance: labelled CTs are also shown with the greys that organs have in the coded ones, good and bad.
         accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
@@ -35,6 +40,9 @@ class Learner:
     pseudo_labels: bool = False
     weights: Sequence[float] = APPROVED
     by_organ: bool = False
+    leave_out: bool = False
+    refine_outlines: bool = False
+    move_prob: float = 0.0
     candidates: int = 0
     appearance: bool = False
     accept_below: float | None = None
@@ -43,12 +51,16 @@ class Learner:
 
     def __post_init__(self) -> None:
         check_number(self.candidates, "learner: candidates", 0, whole=True)
+        check_number(self.move_prob, "learner: move_prob", 0, 1)
         if self.accept_below is not None:
             check_number(self.accept_below, "learner: accept_below")
         check_number(self.qa_weight, "learner: qa_weight", 0)
         check_number(self.bursts, "learner: bursts", 1, whole=True)
-        if self.candidates and not self.pseudo_labels:
-            raise ValueError(f"learner: candidates is {self.candidates} and pseudo_labels false, expected true")
+        for name in ("candidates", "by_organ", "leave_out"):
+            if getattr(self, name) and not self.pseudo_labels:
+                raise ValueError(f"learner: {name} is {getattr(self, name)} and pseudo_labels false, expected true")
+        if self.leave_out and not self.by_organ:
+            raise ValueError("learner: leave_out is True and by_organ False, expected True")
         if not (self.pseudo_labels or self.qa_weight):
             raise ValueError("learner: neither pseudo_labels nor qa_weight is on, expected one of them at least")
 
@@ -58,11 +70,14 @@ LEARNERS: Mapping[str, Learner] = {
     "refreshed": Learner(qa_weight=0.01, bursts=8),
     "approved": Learner(pseudo_labels=True),
     "ranked": Learner(pseudo_labels=True, candidates=16),
+    "organs": Learner(
+        pseudo_labels=True, by_organ=True, leave_out=True, appearance=True, refine_outlines=True, move_prob=0.3
+    ),
 }
 """Learners by name; a configuration may change their numbers, and so combine them."""
 
 BUNDLES = ("baseline_seg", "qa_discriminator", "qa_semi_seg")
-STEPS = ("segment", "montage", "request", "rate", "split", "discriminator", "tune", "report")
+STEPS = ("segment", "leave_out_organs", "montage", "request", "rate", "split", "discriminator", "tune", "report")
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,8 @@ class CycleSettings:
         seed: of all that is random.
         bundles_dir: where the bundles are.
         overlays: further configurations of each bundle, such as `phantom.yaml`.
-        options: numbers of each step by name: segment, montage, request, rate, split, discriminator, tune, report.
+        options: numbers of each step by name: segment, leave_out_organs, montage, request, rate, split, discriminator,
+            tune, report.
     """
 
     datalist: str

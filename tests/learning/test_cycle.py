@@ -69,6 +69,30 @@ def test_labelled_cts_are_shown_with_the_greys_of_coded_ones_if_the_learner_says
     assert option(shown, "appearance_section") == "coded"
 
 
+def test_what_is_bad_is_coded_again_without_an_organ_before_the_discriminator_learns():
+    settings = replace(SETTINGS, learner=LEARNERS["organs"])
+    names = [step.name for step in Plan(settings)]
+    assert names.index("round1/first/codes") < names.index("round1/leave_out") < names.index("round1/split")
+    found = commands(settings)
+    assert option(found["round2/leave_out"], "codes") == "out/round2/first_codes.csv"
+    folders = [f"out/round{n}/{what}" for n in (1, 2) for what in ("first", "left_out")]
+    for command in ("split", "pseudo_labels"):
+        assert option(found[f"round2/{command}"], "segmentations") == ",".join(folders)
+    assert option(found["round1/tune"], "move_prob") == "0.3"
+    for command in ("segment", "segment_rated", "score_before"):
+        assert option(found[f"round1/{command}"], "refine_outlines") == "true"
+    assert "--refine_outlines" not in commands(SETTINGS)["round1/segment"]
+
+
+def test_nothing_is_coded_again_where_nothing_was_left_out(tmp_path: Path):
+    settings = replace(SETTINGS, output_dir=str(tmp_path), learner=LEARNERS["organs"], rounds=1)
+    assert "round1/left_out/request" in commands(settings)
+    (tmp_path / "round1" / "left_out").mkdir(parents=True)
+    found = commands(settings)
+    assert "round1/left_out/request" not in found
+    assert option(found["round1/pseudo_labels"], "segmentations") == f"{tmp_path}/round1/first"
+
+
 def test_published_has_the_loss_and_the_overlay_without_pseudo_labels():
     found = commands(replace(SETTINGS, learner=LEARNERS["published"]))
     words = found["round1/tune"]
