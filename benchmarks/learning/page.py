@@ -2,7 +2,7 @@
 
     python benchmarks/learning/page.py benchmarks/results/learning.json benchmarks/learning
 
-prints the table and writes `codes.png`. Tests are paired, by case, over all seeds of a method together.
+prints its tables and writes `codes.png`. Tests are paired, by case, over all seeds of a method together.
 """
 
 from __future__ import annotations
@@ -23,11 +23,19 @@ from custom_components.report.qa_plots import COLOURS, NAMES
 AGAINST = "continued"
 """The control that every method is compared with."""
 
+BEFORE, BOUND = "baseline", "oracle"
+
 
 def main(results: str, folder: str) -> None:
     """Print the table, and draw the picture."""
     content = json.loads(Path(results).read_text())
     print(markdown(summary(content)))
+    default = content["methods"].get(content.get("default_method", ""))
+    if default:
+        print(f"\n{content['default_method']} against each other method\n")
+        print(markdown(against_all(content)))
+        for name in (BEFORE, AGAINST):
+            print(f"\n{gain(content, name)}")
     path = Path(folder) / "codes.png"
     draw(content).savefig(path)
     print(f"see {path}")
@@ -50,6 +58,33 @@ def summary(content: dict[str, Any]) -> pd.DataFrame:
         row |= versus(method, methods.get(AGAINST, {"runs": []}))
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
+
+
+def against_all(content: dict[str, Any]) -> pd.DataFrame:
+    """Make a row of each other method: what the default changes against it."""
+    methods, default = content["methods"], content["default_method"]
+    rows = [
+        {"against": name, **versus(methods[default], method)} for name, method in methods.items() if name != default
+    ]
+    return pd.DataFrame(rows).fillna("")
+
+
+def gain(content: dict[str, Any], start: str) -> str:
+    """Say how the default changes successes and failures from a method's, and the share of what the bound changes."""
+    counts = {
+        name: np.mean([run["counts"] for run in content["methods"][name]["runs"]], axis=0)
+        for name in (start, content["default_method"], BOUND)
+        if name in content["methods"]
+    }
+    if len(counts) < 3:
+        return f"{start}: not all of {start}, {content['default_method']} and {BOUND} were run"
+    before, after, bound = counts.values()
+    said = [
+        f"{what} {before[code]:.1f} to {after[code]:.1f} ({(after[code] - before[code]) / before[code]:+.0%}), "
+        f"{(after[code] - before[code]) / (bound[code] - before[code]):.0%} of the {BOUND}'s change"
+        for code, what in ((0, "successes"), (2, "failures"))
+    ]
+    return f"from {start}: {'; '.join(said)}"
 
 
 def versus(method: dict[str, Any], control: dict[str, Any]) -> dict[str, str]:

@@ -144,6 +144,12 @@ class Bench:
         self.ours(name, "rate", folder, self.truth, codes, **({"cases": requests} if requests else {}))
         return codes
 
+    def leave_out(self, name: str, segmentations: Path, codes: Path) -> Path:
+        """Write what was not coded 0 again without the organ that is named."""
+        folder = self.folder / name / "unlabeled"
+        self.ours(f"{name}/leave_out", "leave_out_organs", folder, segmentations=segmentations, codes=codes)
+        return folder
+
     def pseudo_labels(self, name: str, *coded: tuple[Path, Path], **options: Any) -> Path:
         """Make a datalist with pseudo-labels of folders and their codes."""
         output = self.folder / name / "dataset.json"

@@ -51,6 +51,34 @@ def test_page_compares_case_by_case_over_all_seeds(tmp_path: Path, capsys):
     assert (tmp_path / "codes.png").stat().st_size > 5000
 
 
+def test_page_tells_the_default_from_each_other_method_and_its_share_of_the_bound(tmp_path: Path, capsys):
+    import page
+
+    content = {
+        "n_test": 4, "default_method": "ranked",
+        "methods": {
+            "baseline": {"runs": [run_of(0, "0222")]},
+            "continued": {"runs": [run_of(0, "0022")]},
+            "ranked": {"runs": [run_of(0, "0012")]},
+            "oracle": {"runs": [run_of(0, "0001")]},
+        },
+    }  # fmt: skip
+    table = page.against_all(content).set_index("against")
+    assert list(table.index) == ["baseline", "continued", "oracle"]
+    assert table.loc["baseline", "failure: gone/new"] == "2/0"
+    assert table.loc["oracle", "success: gone/new"] == "1/0"
+    (tmp_path / "learning.json").write_text(json.dumps(content))
+    page.main(str(tmp_path / "learning.json"), str(tmp_path))
+    said = capsys.readouterr().out
+    assert (
+        "from baseline: successes 1.0 to 2.0 (+100%), 50% of the oracle's change; failures 3.0 to 1.0 (-67%), 67%"
+        in said
+    )
+    assert (
+        "from continued: successes 2.0 to 2.0 (+0%), 0% of the oracle's change; failures 2.0 to 1.0 (-50%), 50%" in said
+    )
+
+
 def test_views_are_drawn_as_often_as_the_image_as_it_is():
     from views import RandViewd
 
