@@ -71,10 +71,11 @@ LEARNERS: Mapping[str, Learner] = {
     "approved": Learner(pseudo_labels=True),
     "ranked": Learner(pseudo_labels=True, candidates=16),
     "organs": Learner(
-        pseudo_labels=True, by_organ=True, leave_out=True, appearance=True, refine_outlines=True, move_prob=0.3
+        pseudo_labels=True, by_organ=True, leave_out=True, appearance=True, refine_outlines=True, move_prob=0.5
     ),
 }
-"""Learners by name; a configuration may change their numbers, and so combine them."""
+"""Learners by name; a configuration may change their numbers, and so combine them. `organs` is the default: see
+`benchmarks/learning/README.md`."""
 
 BUNDLES = ("baseline_seg", "qa_discriminator", "qa_semi_seg")
 STEPS = ("segment", "leave_out_organs", "montage", "request", "rate", "split", "discriminator", "tune", "report")
@@ -113,7 +114,7 @@ class CycleSettings:
     datalist: str
     output_dir: str
     baseline_path: str
-    learner: Learner = field(default_factory=lambda: LEARNERS["ranked"])
+    learner: Learner = field(default_factory=lambda: LEARNERS["organs"])
     rounds: int = 2
     requests: int = 200
     fresh: int = 40

@@ -56,7 +56,7 @@ class RandMoveOrgansd(RandomizableTransform):
         self,
         *,
         prob: float = 0.3,
-        absent: float = 0.4,
+        absent: float = 0.5,
         fraction: Sequence[float] = (0.03, 0.03, 0.1),
         organs: Sequence[str] = ("spleen", "right_kidney", "left_kidney"),
     ) -> None:

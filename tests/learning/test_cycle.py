@@ -20,7 +20,9 @@ from custom_components.learning.cycle_plan import Plan
 from custom_components.learning.cycle_settings import LEARNERS, CycleSettings, Learner
 from custom_components.learning.cycle_steps import Codes, Command, HoldOut, Keep, Links, Remaining, Sample
 
-SETTINGS = CycleSettings(datalist="dataset.json", output_dir="out", baseline_path="baseline.pt", rounds=2)
+SETTINGS = CycleSettings(
+    datalist="dataset.json", output_dir="out", baseline_path="baseline.pt", rounds=2, learner=LEARNERS["ranked"]
+)
 
 
 def commands(settings: CycleSettings) -> dict[str, list[str]]:
@@ -78,7 +80,7 @@ def test_what_is_bad_is_coded_again_without_an_organ_before_the_discriminator_le
     folders = [f"out/round{n}/{what}" for n in (1, 2) for what in ("first", "left_out")]
     for command in ("split", "pseudo_labels"):
         assert option(found[f"round2/{command}"], "segmentations") == ",".join(folders)
-    assert option(found["round1/tune"], "move_prob") == "0.3"
+    assert option(found["round1/tune"], "move_prob") == "0.5"
     for command in ("segment", "segment_rated", "score_before"):
         assert option(found[f"round1/{command}"], "refine_outlines") == "true"
     assert "--refine_outlines" not in commands(SETTINGS)["round1/segment"]

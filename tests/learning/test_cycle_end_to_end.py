@@ -65,7 +65,7 @@ def cycle(folder: Path, name: str, **settings: object) -> subprocess.CompletedPr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learner", ["published", "refreshed", "approved", "ranked"])
+@pytest.mark.parametrize("learner", ["published", "refreshed", "approved", "ranked", "organs"])
 def test_every_learner_goes_through_a_round(folder: Path, learner: str):
     # so small a network fails everywhere: here failures are pseudo-labels too
     numbers = {"name": learner, "weights": [1, 0.3, 0.1], "bursts": 2 if learner == "refreshed" else 1}

@@ -17,7 +17,7 @@ def read(tmp_path: Path, **settings):
 
 
 def test_a_learner_is_a_name_with_other_numbers_or_all_its_numbers(tmp_path: Path):
-    assert read(tmp_path).learner == LEARNERS["ranked"]
+    assert read(tmp_path).learner == LEARNERS["organs"]
     assert read(tmp_path, learner="published").learner == Learner(qa_weight=1.0)
     both = read(tmp_path, learner={"name": "ranked", "qa_weight": 0.01, "bursts": 4}).learner
     assert both == Learner(pseudo_labels=True, candidates=16, qa_weight=0.01, bursts=4)
