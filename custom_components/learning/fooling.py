@@ -149,8 +149,9 @@ class FoolingRule:
 
     A run whose score has fallen by `fall` since the start is flagged if the watchers' score has fallen by less than
     `agreement` of that, or the share of implausible cases has risen by `rise`; and, from half of that fall on, if the
-    volume of an organ in cases that were good already has gone off by `bias`. All looks are at the same cases, so that
-    small changes count.
+    volume of an organ in cases that were good already has gone off by `bias`. Where the watchers agree, that must be so
+    at two looks in a row: a high learning rate shakes a converged network for some steps. All looks are at the same
+    cases, so that small changes count.
 
     Attributes:
         fall: of the score of the discriminators that give the gradient.
@@ -175,11 +176,18 @@ class FoolingRule:
         start, now = looks[0], looks[-1]
         fall = start.score - now.score
         reasons = list(self._disagreements(start, now, fall)) if fall >= self.fall else []
-        if fall >= self.fall / 2 and now.bias - start.bias >= self.bias:
+        if self._is_biased(start, now) and (not self._agrees(start, now) or self._is_biased(start, looks[-2])):
             reasons.append(f"an organ's volume in good cases went off from {start.bias:.0%} to {now.bias:.0%}")
         if not reasons:
             return ""
         return f"iteration {now.iteration}: the QA score fell by {fall:.2f} while {' and '.join(reasons)}"
+
+    def _is_biased(self, start: Look, now: Look) -> bool:
+        return start.score - now.score >= self.fall / 2 and now.bias - start.bias >= self.bias
+
+    def _agrees(self, start: Look, now: Look) -> bool:
+        """Whether watchers have seen enough of the fall of the score."""
+        return start.watcher_score - now.watcher_score >= self.agreement * (start.score - now.score)
 
     def _disagreements(self, start: Look, now: Look, fall: float) -> Iterator[str]:
         seen = start.watcher_score - now.watcher_score

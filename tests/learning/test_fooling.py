@@ -97,10 +97,10 @@ def test_bias_is_of_the_organ_that_is_off_most_over_all_cases_together():
             "the QA score fell by 0.50 while the share of implausible segmentations rose from 20% to 35%",
         ),
         (
-            look(10, score=0.94, watcher=0.94, bias=0.1),
+            look(10, score=0.94, watcher=0.99, bias=0.1),
             "the QA score fell by 0.06 while an organ's volume in good cases went off from 1% to 10%",
         ),
-        (look(10, score=0.94, watcher=0.94, bias=0.08), ""),
+        (look(10, score=0.94, watcher=0.99, bias=0.08), ""),
         (look(10, score=0.97, watcher=0.97, bias=0.5), ""),
         (look(10, score=0.5, watcher=0.5, bias=math.nan), ""),
         (look(10, score=0.5, watcher=math.nan), ""),
@@ -120,3 +120,12 @@ def test_limits_of_the_rule_are_numbers_of_its_own():
     assert FoolingRule(fall=0.6).reason(looks) == ""
     with pytest.raises(ValueError, match="agreement is 2, expected a number from 0 to 1"):
         FoolingRule(agreement=2)
+
+
+def test_where_watchers_agree_a_volume_must_be_off_at_two_looks_in_a_row():
+    off = look(10, score=0.9, watcher=0.92, bias=0.11)
+    rule = FoolingRule()
+    assert rule.reason([look(), off]) == ""
+    assert rule.reason([look(), off, look(20, score=0.9, watcher=0.92, bias=0.05)]) == ""
+    assert "from 1% to 12%" in rule.reason([look(), off, look(20, score=0.9, watcher=0.92, bias=0.12)])
+    assert "from 1% to 11%" in rule.reason([look(), look(10, score=0.9, watcher=math.nan, bias=0.11)])
