@@ -75,7 +75,7 @@ def leave_out_organs(
 
 def _first_named(reason: str) -> str | None:
     """The organ that stands first in a reason."""
-    parts = re.split(r"[,;.] | and ", f"{reason} ")
+    parts = re.split(r"[,;.]|\band\b", reason)
     return next((name for part in parts for name in sorted(named_organs(part))), None)
 
 

@@ -29,7 +29,7 @@ PSEUDO, CODED = "pseudo", "coded"
 """Sections of the pseudo-labels, and of all that was coded."""
 
 LEFT_OUT = "left_out"
-"""Folder of the failures without an organ."""
+"""Folder of what was not coded 0, without an organ."""
 
 RANKED = "ranked"
 """Folder of the segmentations that were taken among candidates."""
