@@ -39,6 +39,9 @@ INDEX: Mapping[str, int] = {organ.name: organ.index for organ in ORGANS}
 JUDGED_ORGANS: tuple[str, ...] = ("liver", "right_kidney", "left_kidney", "spleen")
 """The organs that a QA code is about (Lee et al. 2020, section 3.2.4)."""
 
+MAY_BE_ABSENT: tuple[str, ...] = ("spleen", "right_kidney", "left_kidney")
+"""Judged organs without which people live."""
+
 
 def _numbered(*names: str | None) -> dict[int, int]:
     return {number: INDEX[name] for number, name in enumerate(names, start=1) if name}

@@ -20,7 +20,8 @@ def most_confident(bench: Bench, segmentations: Path, share: float) -> list[dict
     The mean is over the voxels of the organs, each with the probability of its own label.
     """
     parser = ConfigParser()
-    parser.read_config([str(CONFIGS["baseline_seg"] / name) for name in ("inference.yaml", "phantom.yaml")])
+    names = [name for name in ("inference", bench.size.overlay) if name]
+    parser.read_config([str(CONFIGS["baseline_seg"] / f"{name}.yaml") for name in names])
     network, inferer, load, device = map(parser.get_parsed_content, ("network", "inferer", "preprocessing", "device"))
     load_weights(network, bench.baseline, "run.py")
     network.eval()

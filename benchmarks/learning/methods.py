@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 from confidence import most_confident
-from workbench import HERE, TUNING_EPOCHS, Bench
+from workbench import HERE, Bench
 
 from custom_components.data.datalist import copy_datalist
 
@@ -108,7 +108,7 @@ def refreshed(bench: Bench) -> Outcome:
         name = f"refreshed/burst{burst}"
         seconds += bench.tune(
             name, "train_published", baseline_path=weights, discriminator_paths=judge, qa_weight=0.01,
-            max_epochs=TUNING_EPOCHS // BURSTS, seed=bench.seed + 1000 * burst,
+            max_epochs=bench.size.tuning_epochs // BURSTS, seed=bench.seed + 1000 * burst,
         )  # fmt: skip
         weights = bench.folder / name / "models" / "model.pt"
         if burst + 1 < BURSTS:
@@ -307,7 +307,7 @@ def _tune_round(
 ) -> float:
     """Train on for one of so many rounds; all together have the steps of one training."""
     return bench.tune(
-        name, datalist=datalist, baseline_path=weights, max_epochs=TUNING_EPOCHS // rounds,
+        name, datalist=datalist, baseline_path=weights, max_epochs=bench.size.tuning_epochs // rounds,
         seed=bench.seed + 1000 * number, **options,
     )  # fmt: skip
 

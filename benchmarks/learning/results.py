@@ -19,7 +19,7 @@ from custom_components.data.code_values import CODES
 from custom_components.data.writers import segmentation_path
 from custom_components.files import complete_file
 
-RESULTS = ROOT / "benchmarks" / "results" / "learning.json"
+RESULTS = ROOT / "benchmarks" / "results"
 CHOSEN_ON = "100 rated cases that are neither learnt from nor in the test"
 
 
@@ -71,9 +71,10 @@ def print_table(runs: dict[str, dict[str, Any]]) -> None:
     print(pd.DataFrame(rows).to_string(index=False), flush=True)
 
 
-def write_results(bench: Bench, runs: dict[str, dict[str, Any]]) -> None:
-    """Put the runs of a seed into the results, in place of earlier ones of the same method and seed."""
-    content = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"methods": {}}
+def write_results(bench: Bench, runs: dict[str, dict[str, Any]]) -> Path:
+    """Put the runs of a seed into the results, in place of earlier ones of the same method and seed; give the file."""
+    path = RESULTS / bench.size.results
+    content = json.loads(path.read_text()) if path.is_file() else {"methods": {}}
     for name, run in runs.items():
         others = [one for one in content["methods"].get(name, {}).get("runs", []) if one["seed"] != run["seed"]]
         content["methods"][name] = {"runs": sorted([*others, run], key=lambda one: one["seed"])}
@@ -81,10 +82,11 @@ def write_results(bench: Bench, runs: dict[str, dict[str, Any]]) -> None:
     content |= {
         "default_method": DEFAULT,
         "n_test": len(next(iter(runs.values()))["codes"]),
-        "chosen_on": CHOSEN_ON,
+        "chosen_on": CHOSEN_ON if bench.size.rated else f"{CHOSEN_ON}, at the small size",
         "git": commit,
         "machine": f"{platform.machine()}, {platform.processor() or platform.system()}",
     }
     order = ("default_method", "methods", "n_test", "chosen_on", "git", "machine")
-    with complete_file(RESULTS) as partial:
+    with complete_file(path) as partial:
         partial.write_text(json.dumps({key: content[key] for key in order}, indent=1) + "\n", encoding="utf-8")
+    return path

@@ -2,6 +2,7 @@
 
     python benchmarks/learning/run.py OUT --seed 0 --methods continued,ranked_both --section rated
     python benchmarks/learning/run.py OUT --seed 0 --section test
+    python benchmarks/learning/run.py OUT2 --size paper --section test --methods baseline,continued,organ_rounds,oracle
 
 What was done in OUT is not done again. The second command writes the result of each method of the proof, as soon as it
 is there, into `benchmarks/results/learning.json`, beside those of other seeds; settings are chosen with the first one
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import fire
 from methods import METHODS, TRIED
-from results import RESULTS, measure, print_table, write_results
+from results import measure, print_table, write_results
 from shared import prepare
-from workbench import Bench
+from workbench import SIZES, Bench
 
 
-def main(out: str, seed: int = 0, methods: str | tuple[str, ...] = "all", section: str = "rated") -> None:
+def main(
+    out: str, seed: int = 0, methods: str | tuple[str, ...] = "all", section: str = "rated", size: str = "small"
+) -> None:
     """Run methods for a seed, measure them on a section, and print the table."""
     names = methods.split(",") if isinstance(methods, str) else list(methods)
     names = list(METHODS) if names == ["all"] else names
@@ -28,16 +31,16 @@ def main(out: str, seed: int = 0, methods: str | tuple[str, ...] = "all", sectio
     known = METHODS if section == "test" else METHODS | TRIED
     if unknown := sorted(set(names) - set(known)):
         raise SystemExit(f"error: method {unknown[0]!r} is unknown, expected some of {', '.join(known)}")
-    bench = Bench(Path(out).absolute(), seed, section)
+    if size not in SIZES:
+        raise SystemExit(f"error: size is {size!r}, expected one of {', '.join(SIZES)}")
+    bench = Bench(Path(out).absolute(), seed, section, SIZES[size])
     prepare(bench)
     runs = {}
     for name in names:
         runs[name] = measure(bench, name, known[name](bench))
         print_table(runs)
         if section == "test":
-            write_results(bench, {name: runs[name]})
-    if section == "test":
-        print(f"see {RESULTS}")
+            print(f"see {write_results(bench, {name: runs[name]})}")
 
 
 if __name__ == "__main__":

@@ -12,16 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from custom_components.anatomy import INDEX, NUM_CLASSES
+from custom_components.anatomy import INDEX, MAY_BE_ABSENT, NUM_CLASSES
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import volume_files
 from custom_components.data.writers import segmentation_path
 from custom_components.files import complete_file
 from custom_components.learning.named_organs import named_organs
 from custom_components.options import check_number
-
-MAY_BE_ABSENT = ("spleen", "right_kidney", "left_kidney")
-"""Judged organs without which people live."""
 
 
 def leave_out_organs(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from custom_components.anatomy import INDEX
+from custom_components.anatomy import INDEX, MAY_BE_ABSENT
 from custom_components.options import check_number
 
 LEAST_VOXELS = 30
@@ -58,7 +58,7 @@ class RandMoveOrgansd(RandomizableTransform):
         prob: float = 0.3,
         absent: float = 0.5,
         fraction: Sequence[float] = (0.03, 0.03, 0.1),
-        organs: Sequence[str] = ("spleen", "right_kidney", "left_kidney"),
+        organs: Sequence[str] = MAY_BE_ABSENT,
     ) -> None:
         super().__init__(prob)
         unknown = [name for name in organs if name not in INDEX]
