@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from methods import METHODS
 from statsmodels.stats.contingency_tables import mcnemar
 
 from custom_components.report.qa_plots import COLOURS, NAMES
@@ -29,6 +30,7 @@ BEFORE, BOUND = "baseline", "oracle"
 def main(results: str, folder: str) -> None:
     """Print the table, and draw the picture."""
     content = json.loads(Path(results).read_text())
+    content["methods"] = in_order(content["methods"])
     print(markdown(summary(content)))
     default = content["methods"].get(content.get("default_method", ""))
     if default:
@@ -37,8 +39,14 @@ def main(results: str, folder: str) -> None:
         for name in (BEFORE, AGAINST):
             print(f"\n{gain(content, name)}")
     path = Path(folder) / "codes.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
     draw(content).savefig(path)
     print(f"see {path}")
+
+
+def in_order(methods: dict[str, Any]) -> dict[str, Any]:
+    """Put methods into the order of `methods.METHODS`, whichever was run first."""
+    return {name: methods[name] for name in [*METHODS, *methods] if name in methods}
 
 
 def summary(content: dict[str, Any]) -> pd.DataFrame:
