@@ -28,13 +28,15 @@ def refine_outlines(
     sigma_mm: float = 8.0,
     hold: float = 0.1,
     least_contrast: float = 0.09,
+    fragment_ml: float = 60.0,
 ) -> Labels:
     """Give the voxels at an organ's surface to the side whose grey is nearer.
 
     A network that has seen other contrast draws an organ's outline a voxel off even where the eye sees the edge. Near
     the surface each voxel is compared with the mean grey inside of the organ and outside of it, each taken close by; it
     changes sides where it is nearer to the other one's, by more than `hold`. It only moves between the organ and the
-    background. Where inside and outside look alike, the outline stays.
+    background. Where inside and outside look alike, the outline stays. What is too small to be an organ only shrinks:
+    it may be a false one, painted where the body has none, and would grow into what it lies on.
 
     Args:
         image: (X, Y, Z), greys in [0, 1].
@@ -45,6 +47,7 @@ def refine_outlines(
         sigma_mm: of the Gaussian that weighs what is close by.
         hold: share of the contrast by which a voxel must be beyond the middle grey to change sides.
         least_contrast: difference of the greys below which the outline stays.
+        fragment_ml: volume below which an outline only shrinks.
 
     Returns:
         New labels of the same shape.
@@ -61,6 +64,7 @@ def refine_outlines(
     """
     refined = labels.copy()
     sizes = [float(mm) for mm in spacing]
+    voxel_ml = float(np.prod(sizes)) / 1000
     near = _ball([max(1.0, reach_mm / mm) for mm in sizes])
     sigma = [sigma_mm / mm for mm in sizes]
     margins = [int(np.ceil(4 * wide)) + reach // 2 + 1 for wide, reach in zip(sigma, near.shape, strict=True)]
@@ -73,7 +77,8 @@ def refine_outlines(
         box = tuple(slice(max(0, one.start - more), one.stop + more) for one, more in zip(found, margins, strict=True))
         part = refined[box]
         inside = _belongs_inside(image[box], part == index, near, sigma, hold, least_contrast)
-        part[inside & (part == 0)] = index
+        if np.count_nonzero(mask) * voxel_ml >= fragment_ml:
+            part[inside & (part == 0)] = index
         part[~inside & (part == index)] = 0
     return refined
 

@@ -38,8 +38,8 @@ def test_it_reaches_no_further_than_asked():
     image, label, truth = case(0.7, 0.2)
     label[:, 13] = 0  # two voxels are missing on this side now, with the one that was
     label[:, 12] = 0
-    near = refine_outlines(image, label, spacing=(2, 2, 2), reach_mm=2)
-    far = refine_outlines(image, label, spacing=(2, 2, 2), reach_mm=4)
+    near = refine_outlines(image, label, spacing=(2, 2, 2), reach_mm=2, fragment_ml=0)
+    far = refine_outlines(image, label, spacing=(2, 2, 2), reach_mm=4, fragment_ml=0)
     missing = [int(((one == 0) & (truth > 0)).sum()) for one in (near, far)]
     assert missing[0] > missing[1] == 0
 
@@ -51,6 +51,16 @@ def test_other_organs_keep_their_voxels_and_small_ones_their_outline():
     refined = refine_outlines(image, label, spacing=(5, 5, 12), organs=["liver", "left_kidney"])
     for name in ("spleen", "left_kidney"):
         assert np.array_equal(refined == INDEX[name], label == INDEX[name])
+
+
+def test_a_fragment_only_shrinks():
+    image, label, truth = case(0.7, 0.2)
+    volume_ml = np.count_nonzero(label) * 5 * 5 * 12 / 1000
+    refined = refine_outlines(image, label, spacing=(5, 5, 12), fragment_ml=volume_ml + 1)
+    assert np.array_equal(refined, np.minimum(label, truth))
+    assert not np.array_equal(refined, truth)
+    whole = refine_outlines(image, label, spacing=(5, 5, 12), fragment_ml=volume_ml - 1)
+    assert np.array_equal(whole, truth)
 
 
 def test_an_organ_that_fills_the_image_or_touches_its_border_is_no_error():
