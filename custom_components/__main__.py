@@ -15,7 +15,7 @@ import fire
 
 from custom_components.codes_command import CODES_COMMANDS
 from custom_components.cycle_command import cycle
-from custom_components.learning_command import adversarial, leave_out_organs, pseudo_labels
+from custom_components.learning_command import adversarial, average_weights, leave_out_organs, pseudo_labels
 from custom_components.report_command import report
 from custom_components.user_errors import root_cause
 
@@ -185,6 +185,7 @@ COMMANDS: Mapping[str, Command] = {
     "codes": CODES_COMMANDS,
     "pseudo_labels": pseudo_labels,
     "leave_out_organs": leave_out_organs,
+    "average_weights": average_weights,
     "adversarial": adversarial,
     "report": report,
     "cycle": cycle,

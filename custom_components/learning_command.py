@@ -150,6 +150,21 @@ def leave_out_organs(output: str, *, segmentations: str, codes: str, largest: fl
     return f"{len(found)} of {(table['code'] > 0).sum()} bad segmentations written without an organ{said}; see {output}"
 
 
+def average_weights(output: str, first: str, second: str, *, share: float = 0.5) -> str:
+    """Write weights between those of two networks that were trained on from the same one.
+
+    Args:
+        output: file to write.
+        first: weights that a training made.
+        second: the same of another training.
+        share: of the second, from 0 to 1.
+    """
+    from custom_components.learning.average_weights import average_weights as average
+
+    average(first, second, output, share=share)
+    return f"{1 - share:g} of {first} and {share:g} of {second}; see {output}"
+
+
 def adversarial(
     images: str,
     segmentations: str,

@@ -98,6 +98,8 @@ class Plan:
                 if burst < self.learner.bursts:
                     yield from self._fresh(part, weights, discriminator)
                     discriminator = yield from self._discriminator(part, discriminator)
+            if self.learner.continued_share:
+                weights = yield from self._averaged(name, start, weights, discriminator)
             after = yield from self._audit(name, weights, bundle, rated, discriminator)
             # both by the same discriminator: what is finished is scored from its files
             yield self._segment(
@@ -268,6 +270,21 @@ class Plan:
             monitor_interval=MONITOR_INTERVAL if watcher else None, watcher_paths=watcher,
             reference_section=PSEUDO if watcher else None,
         )  # fmt: skip
+
+    def _averaged(self, name: str, start: Path, weights: Path, discriminator: Path) -> Generator[Step, None, Path]:
+        """Average the weights of a round with those of a network that was trained on with labels alone."""
+        folder, output = self.out / name / "continued", self.out / name / "averaged" / "model.pt"
+        yield self._commands.bundle(
+            f"{name}/continue", "tune", "training", "qa_semi_seg", ("train",),
+            datalist=self.datalist, pseudo_section="null", baseline_path=start, discriminator_paths=discriminator,
+            ckpt_dir=folder / "models", output_dir=folder / "training", resume=True,
+            seed=self.settings.seed + 1000 * self._tunings,
+        )  # fmt: skip
+        yield self._commands.ours(
+            f"{name}/average", "average_weights", output, weights, folder / "models" / "model.pt",
+            share=self.learner.continued_share,
+        )  # fmt: skip
+        return output
 
     def _segment(
         self,

@@ -33,6 +33,8 @@ class Learner:
         appearance: labelled CTs are also shown with the greys that organs have in the coded ones, good and bad.
         accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
         qa_weight: of the QA-score loss; 0: none.
+        continued_share: of a network that is trained on with labels alone, from the same weights and as long, in the
+            weights of the round, which are averages then; 0: there is no such network.
         bursts: pieces of the training between which fresh segmentations are coded and the discriminator learns from
             them; 1: one piece.
     """
@@ -47,6 +49,7 @@ class Learner:
     appearance: bool = False
     accept_below: float | None = None
     qa_weight: float = 0.0
+    continued_share: float = 0.0
     bursts: int = 1
 
     def __post_init__(self) -> None:
@@ -55,7 +58,12 @@ class Learner:
         if self.accept_below is not None:
             check_number(self.accept_below, "learner: accept_below")
         check_number(self.qa_weight, "learner: qa_weight", 0)
+        check_number(self.continued_share, "learner: continued_share", 0, 1)
         check_number(self.bursts, "learner: bursts", 1, whole=True)
+        if self.continued_share and self.bursts > 1:
+            raise ValueError(
+                f"learner: continued_share is {self.continued_share} with {self.bursts} bursts, expected 0"
+            )
         for name in ("candidates", "by_organ", "leave_out"):
             if getattr(self, name) and not self.pseudo_labels:
                 raise ValueError(f"learner: {name} is {getattr(self, name)} and pseudo_labels false, expected true")

@@ -95,6 +95,24 @@ def test_nothing_is_coded_again_where_nothing_was_left_out(tmp_path: Path):
     assert option(found["round1/pseudo_labels"], "segmentations") == f"{tmp_path}/round1/first"
 
 
+def test_weights_are_averaged_with_those_of_labels_alone_if_the_learner_says_so():
+    found = commands(replace(SETTINGS, learner=Learner(pseudo_labels=True, continued_share=0.25)))
+    words = found["round2/continue"]
+    assert option(words, "pseudo_section") == "null"
+    assert option(words, "baseline_path") == "out/round1/averaged/model.pt"
+    assert option(words, "seed") == option(found["round2/tune"], "seed")
+    words = found["round1/average"]
+    assert words[2:6] == [
+        "average_weights", "out/round1/averaged/model.pt", "out/round1/models/model.pt",
+        "out/round1/continued/models/model.pt",
+    ]  # fmt: skip
+    assert option(words, "share") == "0.25"
+    assert option(found["round1/segment_rated"], "ckpt_path") == "out/round1/averaged/model.pt"
+    assert not any("average" in name for name in commands(SETTINGS))
+    with pytest.raises(ValueError, match="continued_share is 0.5 with 2 bursts, expected 0"):
+        Learner(qa_weight=1.0, bursts=2, continued_share=0.5)
+
+
 def test_published_has_the_loss_and_the_overlay_without_pseudo_labels():
     found = commands(replace(SETTINGS, learner=LEARNERS["published"]))
     words = found["round1/tune"]

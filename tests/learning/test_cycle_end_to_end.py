@@ -69,6 +69,7 @@ def cycle(folder: Path, name: str, **settings: object) -> subprocess.CompletedPr
 def test_every_learner_goes_through_a_round(folder: Path, learner: str):
     # so small a network fails everywhere: here failures are pseudo-labels too
     numbers = {"name": learner, "weights": [1, 0.3, 0.1], "bursts": 2 if learner == "refreshed" else 1}
+    numbers |= {"continued_share": 0.5} if learner == "approved" else {}
     settings = {"learner": numbers, "codes": "simulated", "truth": str(folder / "data" / "truth")}
     done = cycle(folder, learner, **settings)
     assert done.returncode == 0, done.stderr[-2000:]
