@@ -204,7 +204,7 @@ def ranked(bench: Bench, rounds: int = 2) -> Outcome:
             ratings += coded(again[1])
             sources.append(again)
             pseudo.append(again)
-            judge = bench.discriminator(f"{name}/judge", sources, start_path=judge, max_epochs=10)
+            judge = bench.discriminator(f"{name}/judge", sources, start_path=judge, max_epochs=4)
         remaining = _remaining(bench, name, pseudo)
         folder = bench.segment(
             f"{name}/ranked", weights, "unlabeled", remaining,
