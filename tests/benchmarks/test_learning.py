@@ -18,7 +18,7 @@ CONFIGS = ROOT / "bundles" / "qa_semi_seg" / "configs"
 @pytest.fixture(autouse=True)
 def _scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
-    for name in ("page", "views", "mean_teacher"):
+    for name in ("page", "views", "mean_teacher", "methods", "confidence", "workbench"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -122,3 +122,33 @@ def test_overlays_of_the_controls_fit_the_bundle(overlay: str):
         gradient = parser.get_parsed_content("unlabeled#gradient")
         assert gradient.teacher is parser.get_parsed_content("averaged").ema_model
         assert parser.get_parsed_content("unlabeled#in_use") is True
+
+
+def test_sizes_name_options_of_the_cohort_and_overlays_that_are_there():
+    import inspect
+
+    from workbench import CONFIGS, SIZES
+
+    from custom_components.__main__ import phantom
+
+    for size in SIZES.values():
+        assert set(size.cohort) <= set(inspect.signature(phantom).parameters)
+        assert size.rated < size.cohort["unlabeled"]
+        for folder in CONFIGS.values():
+            assert size.overlay is None or (folder / f"{size.overlay}.yaml").is_file()
+
+
+@pytest.mark.parametrize("bundle", ["baseline_seg", "qa_semi_seg"])
+def test_faster_networks_fit_the_bundles(bundle: str):
+    from monai.bundle import ConfigParser
+    from workbench import CONFIGS, FAST
+
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS[bundle] / "train.yaml"), str(CONFIGS[bundle] / "phantom.yaml")])
+    for name, value in FAST.items():
+        parser[name] = value
+    parser.parse()
+    weights = [one for one in parser.get_parsed_content("network").parameters() if one.dim() == 5 and one.shape[1] > 1]
+    assert weights
+    assert all(one.is_contiguous(memory_format=torch.channels_last_3d) for one in weights)
+    assert parser["train"]["trainer"]["compile"] is True
