@@ -78,15 +78,17 @@ def against_all(content: dict[str, Any]) -> pd.DataFrame:
 
 
 def gain(content: dict[str, Any], start: str) -> str:
-    """Say how the default changes successes and failures from a method's, and the share of what the bound changes."""
-    counts = {
-        name: np.mean([run["counts"] for run in content["methods"][name]["runs"]], axis=0)
-        for name in (start, content["default_method"], BOUND)
-        if name in content["methods"]
-    }
-    if len(counts) < 3:
-        return f"{start}: not all of {start}, {content['default_method']} and {BOUND} were run"
-    before, after, bound = counts.values()
+    """Say how the default changes successes and failures from a method's, and the share of what the bound changes.
+
+    Only the seeds that all three have count.
+    """
+    names = (start, content["default_method"], BOUND)
+    methods = [content["methods"].get(name, {"runs": []}) for name in names]
+    runs = [{run["seed"]: run["counts"] for run in method["runs"]} for method in methods]
+    seeds = sorted(set.intersection(*map(set, runs)))
+    if not seeds:
+        return f"{start}: no seed has all of {', '.join(names)}"
+    before, after, bound = (np.mean([counts[seed] for seed in seeds], axis=0) for counts in runs)
     said = [
         f"{what} {before[code]:.1f} to {after[code]:.1f} ({(after[code] - before[code]) / before[code]:+.0%}), "
         f"{(after[code] - before[code]) / (bound[code] - before[code]):.0%} of the {BOUND}'s change"

@@ -57,7 +57,7 @@ def test_page_tells_the_default_from_each_other_method_and_its_share_of_the_boun
     content = {
         "n_test": 4, "default_method": "ranked",
         "methods": {
-            "baseline": {"runs": [run_of(0, "0222")]},
+            "baseline": {"runs": [run_of(0, "0222"), run_of(1, "0000")]},
             "continued": {"runs": [run_of(0, "0022")]},
             "ranked": {"runs": [run_of(0, "0012")]},
             "oracle": {"runs": [run_of(0, "0001")]},
