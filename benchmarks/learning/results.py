@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import torch
 from methods import DEFAULT, Outcome
 from workbench import ROOT, Bench
 
@@ -42,6 +43,10 @@ def measure(bench: Bench, name: str, outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 1),
         "codes": {str(case_id): int(code) for case_id, code in codes.items()},
     }
+
+
+def _processor() -> str:
+    return f"{platform.machine()}, {platform.processor() or platform.system()}"
 
 
 def _dice(bench: Bench, folder: Path, case_id: str) -> list[float]:
@@ -84,7 +89,7 @@ def write_results(bench: Bench, runs: dict[str, dict[str, Any]]) -> Path:
         "n_test": len(next(iter(runs.values()))["codes"]),
         "chosen_on": CHOSEN_ON if bench.size.rated else f"{CHOSEN_ON}, at the small size",
         "git": commit,
-        "machine": f"{platform.machine()}, {platform.processor() or platform.system()}",
+        "machine": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
     }
     order = ("default_method", "methods", "n_test", "chosen_on", "git", "machine")
     with complete_file(path) as partial:

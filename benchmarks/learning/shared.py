@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from workbench import FAST, Bench
+from workbench import FAST, WORKERS, Bench
 
 from custom_components.files import complete_file
 
@@ -17,7 +17,7 @@ def prepare(bench: Bench) -> None:
     bench.bundle(
         "baseline/train", "training", "baseline_seg", "train", datalist=bench.datalist, ckpt_dir=folder / "models",
         output_dir=folder / "training", seed=bench.seed, resume=True, max_epochs=bench.size.baseline_epochs,
-        val_interval=20, num_workers=0, learning_rate=1e-3, **FAST,
+        val_interval=20, num_workers=WORKERS, learning_rate=1e-3, **FAST,
     )  # fmt: skip
     first = bench.segment("first", bench.baseline, "unlabeled")
     codes = bench.rate(first)

@@ -8,9 +8,13 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
+
+import torch
 
 from custom_components.files import complete_file
 
@@ -19,13 +23,17 @@ HERE = Path(__file__).resolve().parent
 CONFIGS = {name: ROOT / "bundles" / name / "configs" for name in ("baseline_seg", "qa_discriminator", "qa_semi_seg")}
 
 FAST = {
-    "network": "$@network_def.to(@device, memory_format=torch.channels_last_3d)", "train#trainer#compile": True,
-}  # fmt: skip
-"""Makes a step on a processor a third shorter."""
+    "network": "$@network_def.to(@device, memory_format=torch.channels_last_3d)",
+    "train#trainer#compile": not torch.cuda.is_available(),
+}
+"""Makes a step on a processor a third shorter; on a GPU these trainings are too short to pay for compiling."""
+
+WORKERS = min(4, (os.cpu_count() or 1) // 4)
+"""Processes that augment for one training; few processors do nothing but train."""
 
 TUNING = {
     "epoch_cases": 12, "learning_rate": 1e-3, "lr_power": 0.9, "ema_momentum": 0.005, "labelled_share": 0.2,
-    "loss#cross_entropy_weight": 1, "val_interval": 100, "keep": "last", "num_workers": 0, **FAST,
+    "loss#cross_entropy_weight": 1, "val_interval": 100, "keep": "last", "num_workers": WORKERS, **FAST,
 }  # fmt: skip
 """What all methods have in common; with `Size.tuning_epochs` they make the same number of steps.
 
@@ -34,7 +42,9 @@ on labelled cases, and 49/39/12 after 4800 steps so; labels alone have 40/31/29.
 makes 45/39/16 of 42/37/21 after 1800 steps, from another baseline of 37/34/29.
 """
 
-JUDGE = {"max_epochs": 30, "num_workers": 2}
+JUDGE = {"max_epochs": 30, "num_workers": max(2, WORKERS)}
+
+_steps: defaultdict[Path, Lock] = defaultdict(Lock)
 
 
 @dataclass(frozen=True)
@@ -64,9 +74,9 @@ SIZES = {
         rated=100, baseline_epochs=800, tuning_epochs=400, results="learning.json", overlay="phantom",
     ),
     "paper": Size(
-        {"training": 12, "validation": 2, "unlabeled": 100, "test": 60, "seed": 41, "least_shift": 0.1,
+        {"training": 12, "validation": 2, "unlabeled": 120, "test": 80, "seed": 41, "least_shift": 0.1,
          "grid": "paper"},
-        rated=0, baseline_epochs=100, tuning_epochs=40, results="learning_paper_grid.json",
+        rated=0, baseline_epochs=250, tuning_epochs=80, results="learning_paper_grid.json",
     ),
 }  # fmt: skip
 """Without the easiest tenth of the shifts, whose cases a baseline nearly all solves: with them one had codes 0/1/2 of
@@ -120,11 +130,15 @@ class Bench:
         return self.folder / "watcher" / "models" / "model.pt"
 
     def run(self, name: str, *words: Any) -> float:
-        """Run `python WORDS` unless it was run before; give the seconds that it took."""
+        """Run `python WORDS` unless it was run before; give the seconds that it took. Threads may share a step."""
         mark = self.folder / "steps" / f"{name.replace('/', '.')}.json"
+        with _steps[mark]:
+            if mark.is_file():
+                return float(json.loads(mark.read_text())["seconds"])
+            return self._run(name, mark, words)
+
+    def _run(self, name: str, mark: Path, words: tuple[Any, ...]) -> float:
         text = shlex.join(map(str, words))
-        if mark.is_file():
-            return float(json.loads(mark.read_text())["seconds"])
         print(f"\n# {name}\n+ python {text}", flush=True)
         start = time.perf_counter()
         path = os.pathsep.join(filter(None, (str(HERE), str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -174,7 +188,7 @@ class Bench:
             options = {"discriminator_path": self.judge, **options}
         self.bundle(
             f"{name}/{step}_{section}", "inferring", "qa_semi_seg", "inference", datalist=datalist or self.datalist,
-            section=section, ckpt_path=weights, output_dir=folder, num_workers=0, **options,
+            section=section, ckpt_path=weights, output_dir=folder, num_workers=min(1, WORKERS), **options,
         )  # fmt: skip
         return folder
 

@@ -151,4 +151,17 @@ def test_faster_networks_fit_the_bundles(bundle: str):
     weights = [one for one in parser.get_parsed_content("network").parameters() if one.dim() == 5 and one.shape[1] > 1]
     assert weights
     assert all(one.is_contiguous(memory_format=torch.channels_last_3d) for one in weights)
-    assert parser["train"]["trainer"]["compile"] is True
+    assert parser["train"]["trainer"]["compile"] is not torch.cuda.is_available()
+
+
+def test_a_step_that_methods_share_runs_once(tmp_path: Path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from workbench import Bench
+
+    bench, trace = Bench(tmp_path, 0), tmp_path / "trace.txt"
+    code = f"import time; time.sleep(0.2); open({str(trace)!r}, 'a').write('x')"
+    with ThreadPoolExecutor(3) as pool:
+        seconds = list(pool.map(lambda _: bench.run("shared/step", "-c", code), range(3)))
+    assert trace.read_text() == "x"
+    assert min(seconds) >= 0.2
