@@ -76,7 +76,7 @@ SIZES = {
     "paper": Size(
         {"training": 12, "validation": 2, "unlabeled": 120, "test": 80, "seed": 41, "least_shift": 0.1,
          "grid": "paper"},
-        rated=0, baseline_epochs=250, tuning_epochs=80, results="learning_paper_grid.json",
+        rated=0, baseline_epochs=250, tuning_epochs=40, results="learning_paper_grid.json",
     ),
 }  # fmt: skip
 """Without the easiest tenth of the shifts, whose cases a baseline nearly all solves: with them one had codes 0/1/2 of

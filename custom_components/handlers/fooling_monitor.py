@@ -56,8 +56,8 @@ class FoolingMonitor:
     """Segment fixed cases now and then, and flag a training whose score falls while nothing else gets better.
 
     At the start and after every so many iterations the kept network segments the cases. A network may be fooling its
-    discriminator after a dozen steps, so there are looks at a sixteenth, an eighth, a quarter and half of the first
-    interval too. Noted are the score of the discriminators that give the gradient, that of watchers, which give none,
+    discriminator after a few steps, so before the first interval is over there are looks after 1, 2, 4, 8, ...
+    iterations. Noted are the score of the discriminators that give the gradient, that of watchers, which give none,
     what the segmentations look like, and how far the weights have gone: `fooling.csv`, `fooling.png`, TensorBoard, and
     `fooling.json` with the rule and its verdict. The training itself goes on as without it, bit for bit.
 
@@ -137,7 +137,8 @@ class FoolingMonitor:
 
     def is_due(self, iteration: int) -> bool:
         """Whether there is a look after so many iterations."""
-        return iteration % self.interval == 0 or iteration in (self.interval >> halved for halved in range(1, 5))
+        is_power_of_two = iteration & (iteration - 1) == 0
+        return iteration % self.interval == 0 or (iteration < self.interval and is_power_of_two)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was noted, in plain numbers."""

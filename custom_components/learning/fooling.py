@@ -148,36 +148,42 @@ class FoolingRule:
     """When a run is flagged: its score has fallen, and nothing else says that the segmentations got better.
 
     A run whose score has fallen by `fall` since the start is flagged if the watchers' score has fallen by less than
-    `agreement` of that, or the share of implausible cases has risen by `rise`; and, from half of that fall on, if the
-    volume of an organ in cases that were good already has gone off by `bias`. Where the watchers agree, that must be so
-    at two looks in a row: a high learning rate shakes a converged network for some steps. All looks are at the same
-    cases, so that small changes count.
+    `agreement` of that, or the share of implausible cases has risen by `rise`. From half of that fall on it is flagged
+    if the volume of an organ in cases that were good already has gone off by `bias` at two looks in a row; at one it
+    may be, as a high learning rate shakes a converged network. A quarter of `fall` and of `bias` is enough where the
+    weights have hardly changed: who learns anatomy goes far for a better score, who follows the discriminator's own
+    gradient does not. All looks are at the same cases, so that small changes count.
 
     Attributes:
         fall: of the score of the discriminators that give the gradient.
         agreement: share of it that the watchers must see.
         rise: of the share of implausible cases.
         bias: rise of the relative error of an organ's volume.
+        steepness: fall of the score by the relative change of the weights, from which on they have hardly changed.
     """
 
     fall: float = 0.1
     agreement: float = 0.5
     rise: float = 0.1
     bias: float = 0.08
+    steepness: float = 6.0
 
     def __post_init__(self) -> None:
         check_number(self.fall, "fall", 0)
         check_number(self.agreement, "agreement", 0, 1)
         check_number(self.rise, "rise", 0, 1)
         check_number(self.bias, "bias", 0)
+        check_number(self.steepness, "steepness", 0)
 
     def reason(self, looks: Sequence[Look]) -> str:
         """Say in one line why the last of the looks is flagged, the first being the start; nothing if it is not."""
         start, now = looks[0], looks[-1]
         fall = start.score - now.score
         reasons = list(self._disagreements(start, now, fall)) if fall >= self.fall else []
-        if self._is_biased(start, now) and (not self._agrees(start, now) or self._is_biased(start, looks[-2])):
-            reasons.append(f"an organ's volume in good cases went off from {start.bias:.0%} to {now.bias:.0%}")
+        steep = self._is_steep(start, now)
+        if steep or all(self._is_biased(start, look) for look in looks[-2:]):
+            moved = f" by a change of {now.drift:.1%} of the weights" if steep else ""
+            reasons.append(f"an organ's volume in good cases went off from {start.bias:.0%} to {now.bias:.0%}{moved}")
         if not reasons:
             return ""
         return f"iteration {now.iteration}: the QA score fell by {fall:.2f} while {' and '.join(reasons)}"
@@ -185,9 +191,10 @@ class FoolingRule:
     def _is_biased(self, start: Look, now: Look) -> bool:
         return start.score - now.score >= self.fall / 2 and now.bias - start.bias >= self.bias
 
-    def _agrees(self, start: Look, now: Look) -> bool:
-        """Whether watchers have seen enough of the fall of the score."""
-        return start.watcher_score - now.watcher_score >= self.agreement * (start.score - now.score)
+    def _is_steep(self, start: Look, now: Look) -> bool:
+        """Whether the score has fallen by little change of the weights, and an organ's volume has begun to go off."""
+        fall = start.score - now.score
+        return fall >= max(self.fall / 4, self.steepness * now.drift) and now.bias - start.bias >= self.bias / 4
 
     def _disagreements(self, start: Look, now: Look, fall: float) -> Iterator[str]:
         seen = start.watcher_score - now.watcher_score

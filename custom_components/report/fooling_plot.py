@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from custom_components.report.validation_curve import COLOURS
 
@@ -41,6 +42,9 @@ def draw_looks(table: pd.DataFrame, flagged: str = "") -> Figure:
     volumes.set_xlabel("iteration")
     if len(relative) and float(relative[organs].max(axis=None)) > 3:
         volumes.set_yscale("log")
+        volumes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        volumes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        volumes.yaxis.set_minor_formatter(NullFormatter())
     for axes in (scores, shapes, volumes):
         axes.grid(alpha=0.3)
         if flagged:

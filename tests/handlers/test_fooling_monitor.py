@@ -104,14 +104,14 @@ def falling(folder: Path) -> float:
 
 def test_the_first_interval_is_looked_at_more_closely():
     monitor = FoolingMonitor(items(1), network(), output_dir="", discriminators=[], voxel_ml=1.0, interval=50)
-    assert [number for number in range(1, 151) if monitor.is_due(number)] == [3, 6, 12, 25, 50, 100, 150]
+    assert [number for number in range(1, 151) if monitor.is_due(number)] == [1, 2, 4, 8, 16, 32, 50, 100, 150]
 
 
 def test_a_run_that_only_its_own_discriminator_likes_is_flagged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     sign = falling(tmp_path / "first")
     _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[Watcher(Brightness(-sign))])
     verdict = json.loads((tmp_path / "fooling.json").read_text())
-    rule = {"fall": 0.1, "agreement": 0.5, "rise": 0.1, "bias": 0.08}
+    rule = {"fall": 0.1, "agreement": 0.5, "rise": 0.1, "bias": 0.08, "steepness": 6.0}
     assert verdict == {"flagged": monitor.flagged, "rule": rule, "cases": 3}
     assert "that of the watchers rose by" in monitor.flagged
     assert caplog.text.count("flagged, iteration") == 1
