@@ -97,7 +97,7 @@ def plain_views(bench: Bench) -> Outcome:
 
 def published(bench: Bench) -> Outcome:
     """The QA-score loss with one frozen discriminator; watched, but not stopped."""
-    seconds = bench.tune("published", "train_published", watcher_paths=bench.watcher, monitor_interval=12)
+    seconds = bench.tune("published", "train_published", watcher_paths=bench.watcher, monitor_interval=WATCHED)
     return Outcome(bench.folder / "published" / "models" / "model.pt", coded(first(bench)[1]), seconds)
 
 
