@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -140,13 +141,23 @@ class Bench:
     def _run(self, name: str, mark: Path, words: tuple[Any, ...]) -> float:
         text = shlex.join(map(str, words))
         print(f"\n# {name}\n+ python {text}", flush=True)
+        begun = mark.with_suffix(".begun")
+        before = float(begun.read_text()) if begun.is_file() else 0.0
         start = time.perf_counter()
         path = os.pathsep.join(filter(None, (str(HERE), str(ROOT), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": path}
-        subprocess.run([sys.executable, *map(str, words)], check=True, cwd=ROOT, env=environment)
-        seconds = time.perf_counter() - start
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        with subprocess.Popen([sys.executable, *map(str, words)], cwd=ROOT, env=environment) as process:
+            while process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(10)
+                begun.write_text(str(before + time.perf_counter() - start))  # counts if this run is cut off
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
+        seconds = before + time.perf_counter() - start
         with complete_file(mark) as partial:
             partial.write_text(json.dumps({"command": text, "seconds": round(seconds, 1)}) + "\n")
+        begun.unlink()
         return seconds
 
     def bundle(self, name: str, run_id: str, bundle: str, *configs: str | Path, **options: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -165,3 +166,14 @@ def test_a_step_that_methods_share_runs_once(tmp_path: Path):
         seconds = list(pool.map(lambda _: bench.run("shared/step", "-c", code), range(3)))
     assert trace.read_text() == "x"
     assert min(seconds) >= 0.2
+
+
+def test_a_step_that_was_cut_off_counts_its_seconds(tmp_path: Path):
+    from workbench import Bench
+
+    bench = Bench(tmp_path, 0)
+    with pytest.raises(subprocess.CalledProcessError):
+        bench.run("step", "-c", "import time, sys; time.sleep(0.3); sys.exit(1)")
+    assert bench.run("step", "-c", "pass") >= 0.3
+    assert bench.run("step", "-c", "raise SystemExit('again')") >= 0.3
+    assert [path.name for path in (bench.folder / "steps").iterdir()] == ["step.json"]
