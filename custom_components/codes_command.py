@@ -139,6 +139,7 @@ def split(
     montages: str = "",
     truth: str = "",
     label_set: str = "",
+    scores: str = "",
     columns: str = "",
     values: str = "",
     consensus: str = "majority",
@@ -160,6 +161,8 @@ def split(
         montages: folders of <case>.png instead, one for each file of codes.
         truth: folders of true labels.
         label_set: numbering of the segmentations: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
+        scores: CSVs with the QA score of each case, one for each file of codes or nothing between two commas; the
+            training can show oftener what fooled the discriminator (fooled_weight).
         columns: names of the files' columns by ours, such as case_id=Scan,code=Grade.
         values: codes by what the files have for them, such as good=0,fair=1,bad=2,later=unrated.
         consensus: the code of several raters: majority, or mean for a soft code.
@@ -178,6 +181,7 @@ def split(
         "montages": _one_each("montages", montages, files),
         "truth": _one_each("truth", truth, files, shared=True),
         "label_set": _one_each("label_set", label_set, files, shared=True),
+        "scores": _one_each("scores", scores, files, gaps=True),
     }
     reading = {"columns": _pairs("columns", columns), "values": _values(values)}
     sources = [
@@ -241,9 +245,13 @@ def _listed(words: str) -> list[str]:
     return [word for word in words.split(",") if word]
 
 
-def _one_each(name: str, words: str, files: Sequence[str], *, shared: bool = False) -> list[str | None]:
-    """One folder for each file of codes, or None for each if there are none."""
+def _one_each(
+    name: str, words: str, files: Sequence[str], *, shared: bool = False, gaps: bool = False
+) -> list[str | None]:
+    """One folder for each file of codes, or None for each if there are none; with gaps some may have none."""
     folders: list[str | None] = [*_listed(words)]
+    if gaps and words:
+        folders = [word.strip() or None for word in words.split(",")]
     if not folders or (shared and len(folders) == 1):
         return (folders or [None]) * len(files)
     if len(folders) != len(files):

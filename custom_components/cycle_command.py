@@ -20,7 +20,7 @@ def cycle(
         config: YAML of the settings; see the documentation of the bundle qa_semi_seg.
         output_dir: instead of the one in the file.
         rounds: instead of the number in the file.
-        learner: published, refreshed, approved or ranked, instead of the one in the file.
+        learner: published, refreshed, approved, ranked or organs, instead of the one in the file.
         dry_run: print the commands and run none.
     """
     from custom_components.bundle import flag

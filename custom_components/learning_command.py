@@ -34,18 +34,21 @@ def request(
         uncertain: share of the chosen that is uncertain; the rest has the worst scores.
         seed: of the random choice.
     """
+    from custom_components.bundle import flag
     from custom_components.data.case_files import volume_files
     from custom_components.data.codes import load_codes
     from custom_components.data.score_files import read_scores, taken_candidates
     from custom_components.learning.code_requests import request_codes, write_requests
 
+    if flag(taken_only, "taken_only") and not scores:
+        raise ValueError("taken_only is true and scores is empty, expected the summary.csv of the inference")
     cases, coded = set(volume_files(segmentations)), set()
     if codes:
         table, problems = load_codes([path for path in codes.split(",") if path], segmentations=segmentations)
         for problem in problems:
             print(problem, file=sys.stderr)
         coded = set(table.loc[table["code"].notna(), "case_id"])
-    if taken_only:
+    if flag(taken_only, "taken_only"):
         cases &= set(taken_candidates(scores))
     chosen = request_codes(
         cases - coded,
@@ -92,10 +95,16 @@ def pseudo_labels(
         section: whose cases get pseudo-labels.
         pseudo_section: name of the list that is added.
     """
+    from custom_components.bundle import flag
     from custom_components.data.codes import load_codes
     from custom_components.data.score_files import read_scores
     from custom_components.learning.pseudo_labels import Coded, write_pseudo_labels
+    from custom_components.options import check_number
 
+    if accept_below is not None:
+        check_number(accept_below, "accept_below")
+        if not scores:
+            raise ValueError(f"accept_below is {accept_below} and scores is empty, expected a CSV of scores")
     folders, files = ([word for word in words.split(",") if word] for words in (segmentations, codes))
     if len(folders) != len(files):
         raise ValueError(f"codes has {len(files)} entries, expected {len(folders)}, one for each folder")
@@ -115,7 +124,7 @@ def pseudo_labels(
         coded,
         weights=weights,
         accept_below=accept_below,
-        by_organ=by_organ,
+        by_organ=flag(by_organ, "by_organ"),
         section=section,
         pseudo_section=pseudo_section,
     )

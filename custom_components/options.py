@@ -38,6 +38,28 @@ def check_number(
         raise ValueError(f"{name} is {value!r}, expected {expected}")
 
 
+def check_numbers(value: object, name: str, count: int, low: float = -math.inf) -> None:
+    """Refuse what is no list of so many numbers, as `check_number` does.
+
+    Raises:
+        ValueError: one line with name, value and what is expected.
+    """
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise ValueError(f"{name} is {value!r}, expected {count} numbers")
+    for one in value:
+        check_number(one, name, low)
+
+
+def check_flag(value: object, name: str) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises:
+        ValueError: one line with name, value and what is expected.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}, expected true or false")
+
+
 @exit_on_user_error
 def number(
     value: float | str | None,

@@ -337,6 +337,16 @@ def test_codes_split_writes_the_datalist(call, ratings: Path):
     assert content["split"]["seed"] == 4
     folders = {Path(entry["segmentation"]).parent.as_posix() for entry in content["training"]}
     assert folders == {"2024_05", "1.10"}
+    (ratings / "scores.csv").write_text("case_id,score\n03,0.25\n04,1.5\n05,\n")
+    words = ("codes", "split", "qa.json", "--codes", "first.csv,second.csv", "--images=images",
+             "--segmentations", "2024_05,1.10")  # fmt: skip
+    assert call(*words, "--scores", ",scores.csv")[0] == 0
+    content = json.loads((ratings / "qa.json").read_text())
+    entries = [entry for section in ("training", "validation", "test") for entry in content[section]]
+    scored = {(entry["case_id"], entry["segmentation"][:4]): entry["score"] for entry in entries if "score" in entry}
+    assert scored == {("03", "1.10"): 0.25, ("04", "1.10"): 1.5}
+    code, _, err = call(*words, "--scores", "scores.csv")
+    assert "scores has 1 entries, expected 2, one for each file of codes" in f"{code}{err}"
     (ratings / "1.10" / "03.nii.gz").unlink()
     words = ("codes", "split", "qa.json", "--codes", "second.csv", "--images", "images", "--segmentations", "1.10")
     code, out, err = call(*words)

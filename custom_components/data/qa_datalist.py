@@ -19,6 +19,7 @@ from custom_components.data.datalist import datalist_entries
 from custom_components.data.qa_sources import Entry, SourceEntries
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
+from custom_components.options import check_number
 from custom_components.user_errors import exit_on_user_error
 
 PATHS = ("image", "segmentation", "montage", "truth")
@@ -33,7 +34,7 @@ def write_qa_datalist(
     The file has the lists `training`, `validation` and `test`, sorted by case, and `split` with the seed, the shares of
     the cases, the number of entries of each code by section, and the number of unrated segmentations, which are in no
     list. An entry is `case_id`, `code`, `model` if it is known, and `montage`, or `image` and `segmentation`; and
-    `truth` and `label_set` where they are given. Paths are relative to the file where that can be.
+    `truth`, `label_set` and `score` where they are given. Paths are relative to the file where that can be.
 
     Args:
         output: JSON to write.
@@ -142,6 +143,8 @@ def _checked(entry: Mapping[str, Any], path: Path, where: str) -> Entry:
         raise ValueError(f"{where} has code {code!r}, expected a number from 0 to 2")
     if "montage" not in entry and not {"image", "segmentation"} <= entry.keys():
         raise ValueError(f"{where} has {', '.join(entry)}, expected montage, or image and segmentation")
+    if "score" in entry:
+        check_number(entry["score"], f"{where}: score")
     checked = {**entry, CASE_ID: str(entry[CASE_ID])}
     for key in PATHS:
         if key not in entry:

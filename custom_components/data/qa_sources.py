@@ -15,9 +15,11 @@ from custom_components.data.case_files import image_files, montage_files, volume
 from custom_components.data.code_problems import Action, Problem, problem_of
 from custom_components.data.codes import load_codes
 from custom_components.data.consensus import How, consensus
+from custom_components.data.score_files import read_scores
 
 Entry = dict[str, Any]
-"""`case_id`, `code`, and paths: `montage`, or `image` and `segmentation`; perhaps `model`, `truth` and `label_set`."""
+"""`case_id`, `code`, and paths: `montage`, or `image` and `segmentation`; perhaps `model`, `truth`,
+`label_set` and `score`."""
 
 _FOLDERS = {"image": "images", "segmentation": "segmentations", "montage": "montages", "truth": "truth"}
 """The fields of a source by the keys of an entry."""
@@ -36,6 +38,7 @@ class QASource:
         label_set: numbering of the segmentations, see `custom_components.anatomy.label_map`.
         columns: names of the file's columns by ours, see `custom_components.data.codes.read_codes`.
         values: codes by what the file has for them, see the same.
+        scores: CSV of the QA scores that the segmentations had, see `custom_components.data.score_files.read_scores`.
 
     Raises:
         ValueError: neither or both of montages, and images with segmentations, are given; or the label set is unknown.
@@ -49,6 +52,7 @@ class QASource:
     label_set: str | None = None
     columns: Mapping[str, str] | None = None
     values: Mapping[Any, int | None] | None = None
+    scores: str | Path | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("images", "segmentations", "montages") if getattr(self, name) is not None]
@@ -92,6 +96,7 @@ def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
     table, unrated = table[is_rated], int((~is_rated).sum())
     numbers = Counter(table[CASE_ID])
     files = _files(source)
+    scores = read_scores(source.scores) if source.scores else {}
     entries = []
     for place, row in zip(table.index, table.to_dict("records"), strict=True):
         found = {kind: files[kind].get(row[CASE_ID], []) for kind in files}
@@ -112,6 +117,8 @@ def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
         entry |= {kind: paths[0] for kind, paths in found.items() if kind not in {fault.field for fault in faults}}
         if "segmentation" in entry and source.label_set:
             entry["label_set"] = source.label_set
+        if row[CASE_ID] in scores:
+            entry["score"] = scores[row[CASE_ID]]
         entries.append(entry)
     return SourceEntries(entries, unrated, problems)
 

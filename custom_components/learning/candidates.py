@@ -7,6 +7,7 @@ cohort differs from the labelled one.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -32,8 +33,8 @@ class OtherNetwork:
     """Another network, such as another seed's or an earlier checkpoint.
 
     Args:
-        network: of the same classes.
-        path: its weights.
+        network: of the same classes; it stays as it is, a copy gets the weights.
+        path: of the weights.
         inferer: runs it.
         source: a view that it sees; by default the image as it is.
 
@@ -51,8 +52,8 @@ class OtherNetwork:
     ) -> None:
         from custom_components.bundle import load_weights
 
-        load_weights(network, path, "python -m monai.bundle run training ...", "candidate_sources")
-        self.network = network.eval().requires_grad_(False)
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        load_weights(self.network, path, "python -m monai.bundle run training ...", "candidate_sources")
         self.inferer = inferer
         self.source = source
         stem = Path(path).with_suffix("")

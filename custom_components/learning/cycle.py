@@ -7,10 +7,15 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from custom_components.case_ids import CASE_ID
+from custom_components.data.cases import read_datalist
+from custom_components.engines import SET_ASIDE
 from custom_components.files import complete_file
 from custom_components.learning.cycle_actions import CodesMissing, FewerSuccesses, act
 from custom_components.learning.cycle_plan import Plan
@@ -31,7 +36,8 @@ def run_cycle(settings: CycleSettings, *, dry_run: bool = False, tell: Callable[
     Every command is told before it runs, so that it can be run by hand.
 
     Args:
-        settings: of the cycle; those of an interrupted one must be the same, but for `MAY_CHANGE`.
+        settings: of the cycle; those of an interrupted one must be the same, but for `MAY_CHANGE` and what makes no
+            difference to the steps that are done.
         dry_run: only tell.
         tell: what to tell with.
 
@@ -48,9 +54,9 @@ def run_cycle(settings: CycleSettings, *, dry_run: bool = False, tell: Callable[
         for step in steps:
             tell(_text(step))
         return f"{sum(1 for _ in steps)} steps; nothing was run"
-    _keep_settings(settings, out / SETTINGS)
+    _check_settings(settings, out)
     try:
-        _run(steps, out / "steps", tell)
+        _run(steps, settings, tell)
     except CodesMissing as pause:
         print(f"waiting for codes: {pause}", file=sys.stderr)
         raise SystemExit(CODES_MISSING) from None
@@ -59,30 +65,49 @@ def run_cycle(settings: CycleSettings, *, dry_run: bool = False, tell: Callable[
     return f"{settings.rounds} rounds are done; the weights are {out / 'model.pt'}"
 
 
-def _run(steps: Iterable[Step], done: Path, tell: Callable[[str], None]) -> None:
+def _run(steps: Plan, settings: CycleSettings, tell: Callable[[str], None]) -> None:
+    out = Path(settings.output_dir)
     for step in steps:
-        mark = done / f"{step.name.replace('/', '.')}.txt"
+        mark = _mark(out, step)
         if mark.is_file():
             tell(f"# done before: {step.name}")
             continue
         tell(f"\n# {step.name}\n{_text(step)}")
-        if isinstance(step, Command):
-            line = _run_command(step)
-        else:
-            line = act(step)
+        line = _run_command(step) if isinstance(step, Command) else act(step)
+        if line:
             tell(line)
         with complete_file(mark) as partial:
-            partial.write_text(f"{line}\n", encoding="utf-8")
+            partial.write_text("\n".join(filter(None, (_text(step), line))) + "\n", encoding="utf-8")
+        _keep_settings(settings, out / SETTINGS)
+
+
+def _mark(out: Path, step: Step) -> Path:
+    return out / "steps" / f"{step.name.replace('/', '.')}.txt"
 
 
 def _run_command(step: Command) -> str:
-    """Run a command; give it as a line."""
+    """Run a command; say what was set aside, if the rest is there."""
     sys.stdout.flush()
     code = subprocess.run([sys.executable, *step.words], check=False).returncode
-    if code:
-        print(f"error: {step.name} ended with exit code {code}; the cycle goes on from it", file=sys.stderr)
-        raise SystemExit(code if code > 0 else 1)
-    return _text(step)
+    if not code:
+        return ""
+    if code == 1 and (line := _set_aside(step)):
+        return line
+    print(f"error: {step.name} ended with exit code {code}; the cycle goes on from it", file=sys.stderr)
+    raise SystemExit(code if code > 0 else 1)
+
+
+def _set_aside(step: Command) -> str:
+    """How many cases an inference set aside; nothing if it did not come to its end, or none is left."""
+    if step.summary is None or step.cases is None or not step.summary.is_file():
+        return ""
+    datalist, section = step.cases
+    table = pd.read_csv(step.summary, dtype=str)
+    is_bad = table["status"] == SET_ASIDE
+    missing = {case[CASE_ID] for case in read_datalist(datalist, section=section)} - set(table[CASE_ID])
+    if missing or not is_bad.any() or is_bad.all():
+        return ""
+    return f"{is_bad.sum()} of {len(table)} cases were set aside, see {step.summary}; the cycle goes on without them"
 
 
 def _text(step: Step) -> str:
@@ -93,16 +118,31 @@ def _text(step: Step) -> str:
     return f"+ {type(step).__name__.lower()} ({shown})"
 
 
+def _check_settings(settings: CycleSettings, out: Path) -> None:
+    """Refuse other settings than those that an interrupted cycle had, where a step was done with them."""
+    path = out / SETTINGS
+    if not path.is_file():
+        return
+    before, now = json.loads(path.read_text(encoding="utf-8")), _plain(settings)
+    changed = [name for name, value in now.items() if name not in MAY_CHANGE and before.get(name) != value]
+    if not changed:
+        return
+    may_differ = {name: before[name] for name in ("code_files", "bundles_dir") if name in before}
+    for step in Plan(dataclasses.replace(settings, **may_differ)):
+        mark = _mark(out, step)
+        if mark.is_file() and mark.read_text(encoding="utf-8").splitlines()[0] != _text(step):
+            name = changed[0]
+            raise ValueError(
+                f"{path}: {name} is {before.get(name)!r}, this run has {now[name]!r}, but {step.name} was done: "
+                "go on with the same settings, or name another output_dir"
+            )
+
+
 def _keep_settings(settings: CycleSettings, path: Path) -> None:
-    """Write the settings down; refuse others than those that an interrupted cycle had."""
-    now = json.loads(json.dumps(dataclasses.asdict(settings)))
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in now.items():
-            if name not in MAY_CHANGE and before.get(name) != value:
-                raise ValueError(
-                    f"{path}: {name} is {before.get(name)!r}, this run has {value!r}: "
-                    "go on with the same settings, or name another output_dir"
-                )
     with complete_file(path) as partial:
-        partial.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(_plain(settings), indent=2) + "\n", encoding="utf-8")
+
+
+def _plain(settings: CycleSettings) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return plain

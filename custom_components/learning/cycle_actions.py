@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import sys
 from functools import singledispatch
 from pathlib import Path
 
@@ -119,8 +121,6 @@ def _(step: Remaining) -> str:
         table = read_codes(path).table
         good |= set(table.loc[table["code"] == CODES[0], CASE_ID])
     remaining = [case for case in cases if case[CASE_ID] not in good and ERROR not in case]
-    if not remaining:
-        raise FewerSuccesses(f"all {len(cases)} cases have a segmentation coded 0: nothing is left to rank")
     copy_datalist(step.datalist, step.output, {step.section: [_entry(case) for case in remaining]})
     return f"{len(remaining)} of {len(cases)} cases have no segmentation coded 0; see {step.output}"
 
@@ -128,27 +128,44 @@ def _(step: Remaining) -> str:
 @act.register
 def _(step: Codes) -> str:
     requested = [one.case_id for one in read_requests(step.requests)]
-    tables = []
+    tables, problems = [], []
     if step.ratings.is_file():
-        tables.append(load_codes(step.ratings, segmentations=step.segmentations).table)
+        found = load_codes(step.ratings, segmentations=step.segmentations)
+        tables.append(found.table)
+        problems += found.problems
+    absent = [str(file) for file in step.code_files if not file.is_file()]
     if files := [file for file in step.code_files if file.is_file()]:
         paths = volume_files(step.segmentations)
         digests = {sha256_of(paths[case_id][-1]) for case_id in requested if case_id in paths}
         for file in files:
-            table = read_codes(file).table
-            tables.append(table[table["segmentation_sha256"].isin(digests)])
+            found = read_codes(file)
+            tables.append(found.table[found.table["segmentation_sha256"].isin(digests)])
+            problems += found.problems
+    for problem in problems:
+        print(problem, file=sys.stderr)
     codes = pd.concat(tables) if tables else pd.DataFrame({CASE_ID: [], "code": []})
     codes = codes[codes["code"].notna() & codes[CASE_ID].isin(requested)]
     missing = [case_id for case_id in requested if case_id not in set(codes[CASE_ID])]
     if missing:
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        montages = step.segmentations.with_name(f"{step.segmentations.name}_montages")
-        raise CodesMissing(
-            f"{len(missing)} of {len(requested)} requested segmentations have no code ({shown}): code the montages in "
-            f"{montages} that {step.requests} lists, write the codes to {step.ratings}, and run the same command again"
-        )
+        raise CodesMissing(_missing(step, missing, len(requested), absent))
     write_codes(codes, step.codes)
     return f"{len(requested)} segmentations are coded; see {step.codes}"
+
+
+def _missing(step: Codes, missing: list[str], requested: int, absent: list[str]) -> str:
+    """Say how many codes are missing, and write down which."""
+    path = step.requests.with_name(f"{step.segmentations.name}_missing.csv")
+    with complete_file(path) as partial:
+        pd.DataFrame({CASE_ID: missing}).to_csv(partial, index=False)
+    shown = ", ".join(missing[:5]) + (f", ...: all in {path}" if len(missing) > 5 else "")
+    montages = step.segmentations.with_name(f"{step.segmentations.name}_montages")
+    reasons = "; in the column reason name the organs that are not good" if step.reasons else ""
+    not_there = f"; {', '.join(absent)} of code_files {'is' if len(absent) == 1 else 'are'} not there" if absent else ""
+    return (
+        f"{len(missing)} of {requested} requested segmentations have no code ({shown}): "
+        f"code the montages in {montages}, write the codes to {step.ratings}{reasons}, "
+        f"and run the same command again{not_there}"
+    )
 
 
 @act.register
@@ -161,6 +178,9 @@ def _(step: Keep) -> str:
     }
     line = " and ".join(f"{name} {'/'.join(map(str, count))}" for name, count in counts.items())
     line = f"codes 0/1/2 of the {len(common)} rated cases: {line}"
+    for path in step.verdicts:
+        if reason := json.loads(path.read_text(encoding="utf-8"))["flagged"] if path.is_file() else None:
+            line += f"; {path.parent} was flagged, {reason}"
     is_worse = counts["after"][0] < counts["before"][0]
     with complete_file(step.output) as partial:
         shutil.copyfile(step.weights_before if is_worse else step.weights, partial)

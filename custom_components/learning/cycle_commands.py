@@ -28,16 +28,26 @@ class Commands:
         group = ("codes",) if command in ("request", "split") else ()
         return Command(name, (*OURS, *group, command, *map(str, arguments), *self._flags(command, options)))
 
-    def bundle(self, name: str, step: str, run_id: str, bundle: str, configs: Sequence[str], **options: Any) -> Command:
-        """A run of a bundle with so many of its configurations."""
+    def bundle(
+        self,
+        name: str,
+        step: str,
+        run_id: str,
+        bundle: str,
+        configs: Sequence[str],
+        *,
+        fixed: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Command:
+        """A run of a bundle with so many of its configurations; what is fixed, the settings do not change."""
         folder = Path(self.settings.bundles_dir) / bundle / "configs"
         files = [str(folder / f"{config}.yaml") for config in configs]
         files += list(self.settings.overlays.get(bundle, []))
         listed = f"[{','.join(repr(file) for file in files)}]"
-        return Command(name, (*MONAI, run_id, "--config_file", listed, *self._flags(step, options)))
+        return Command(name, (*MONAI, run_id, "--config_file", listed, *self._flags(step, options, fixed)))
 
-    def _flags(self, step: str, options: Mapping[str, Any]) -> list[str]:
-        merged = {**options, **self.settings.options.get(step, {})}
+    def _flags(self, step: str, options: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> list[str]:
+        merged = {**options, **self.settings.options.get(step, {}), **(fixed or {})}
         return [word for name, value in merged.items() if value is not None for word in (f"--{name}", _word(value))]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from custom_components.learning.cycle_commands import Commands
 from custom_components.learning.cycle_settings import SIMULATED, CycleSettings
@@ -43,6 +46,12 @@ USED = {
 
 MONITOR_INTERVAL = 50
 """Iterations between two looks of the fooling monitor."""
+
+EPOCHS = 100
+"""Of a tuning, as in `train.yaml`, where the settings name no other number; bursts share them."""
+
+REFRESH: Mapping[str, Any] = {"max_epochs": 5, "corruption#prob": 0.4, "corruption#modes#over_painted": 4}
+"""Numbers of the discriminator's training between two bursts: short, and with organs painted over the body."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,10 @@ class Plan:
             if self.learner.candidates:
                 yield from self._candidates(name, weights, bundle, discriminator)
             yield self._pseudo_labels(name)
-            for burst in range(1, self.learner.bursts + 1):
-                part = name if self.learner.bursts == 1 else f"{name}/burst{burst}"
+            for part in self._parts(name):
                 yield self._tune(part, weights, discriminator, watcher)
                 weights, bundle = self.out / part / "models" / "model.pt", "qa_semi_seg"
-                if burst < self.learner.bursts:
+                if part != self._parts(name)[-1]:
                     yield from self._fresh(part, weights, discriminator)
                     discriminator = yield from self._discriminator(part, discriminator)
             if self.learner.continued_share:
@@ -106,8 +114,18 @@ class Plan:
                 f"{name}/score_before", start_bundle, start, *rated, before.segmentations, discriminator
             )
             yield self._report(name, before, after)
-            yield Keep(f"{name}/keep", before.codes, after.codes, start, weights, self.out / "model.pt")
+            verdicts = tuple(self.out / part / "training" / "fooling.json" for part in self._parts(name))
+            yield Keep(f"{name}/keep", before.codes, after.codes, start, weights, self.out / "model.pt", verdicts)
             before = after
+
+    def _parts(self, name: str) -> list[str]:
+        """Names of the trainings of a round."""
+        count = self.learner.bursts
+        return [name] if count == 1 else [f"{name}/burst{burst}" for burst in range(1, count + 1)]
+
+    def _seed(self, name: str) -> int:
+        """Of a random choice, which is another one in each step."""
+        return self.settings.seed + int.from_bytes(hashlib.sha256(name.encode()).digest()[:3])
 
     def _rated_cases(self) -> Generator[Step, None, tuple[Path, str]]:
         """Choose the cases that are coded after each round."""
@@ -159,8 +177,7 @@ class Plan:
         """Segment some cases between two bursts, and have them coded: what fools the discriminator now, it learns."""
         folder, section, settings = self.out / name / "fresh", self.settings.unlabeled_section, self.settings
         listed = self.out / name / "fresh.json"
-        seed = sum(name.encode()) + settings.seed
-        yield Sample(f"{name}/sample", self.datalist, section, settings.fresh, seed, listed)
+        yield Sample(f"{name}/sample", self.datalist, section, settings.fresh, self._seed(name), listed)
         yield self._segment(f"{name}/segment", "qa_semi_seg", weights, listed, section, folder, discriminator)
         rated = yield from self._coded(f"{name}/fresh", folder, settings.fresh, listed, section, discriminator)
         self._rated.append(rated)
@@ -171,8 +188,12 @@ class Plan:
         remaining = self.out / name / "remaining.json"
         codes = tuple(one.codes for one in self._pseudo)
         yield Remaining(f"{name}/remaining", self.datalist, section, codes, remaining)
-        count = self.learner.candidates
-        yield self._segment(f"{name}/rank", bundle, weights, remaining, section, folder, discriminator, count)
+        if remaining.is_file() and not json.loads(remaining.read_text(encoding="utf-8"))[section]:
+            return  # the step was done: every case has a segmentation coded 0
+        yield self._segment(
+            f"{name}/rank", bundle, weights, remaining, section, folder, discriminator,
+            candidates=self.learner.candidates, candidate_limit=self.learner.candidate_limit,
+        )  # fmt: skip
         rated = yield from self._coded(
             f"{name}/ranked", folder, self.settings.requests, remaining, section, discriminator
         )
@@ -199,7 +220,7 @@ class Plan:
         yield self._commands.ours(f"{name}/montages", "montage", images, folder, montages)
         yield self._commands.ours(
             f"{name}/request", "request", requests, folder, count=count,
-            seed=settings.seed, audit=settings.audit,
+            seed=self._seed(name), audit=settings.audit,
             scores=folder / "summary.csv" if discriminator else None,
             taken_only=True if folder.name == RANKED else None,
         )  # fmt: skip
@@ -208,7 +229,7 @@ class Plan:
         else:
             ratings = folder.with_name(f"{folder.name}_ratings.csv")
             files = tuple(Path(file) for file in settings.code_files)
-            yield Codes(f"{name}/codes", folder, requests, ratings, files, codes)
+            yield Codes(f"{name}/codes", folder, requests, ratings, files, codes, self.learner.by_organ)
         return Rated(folder, images, codes, discriminator is not None)
 
     def _discriminator(self, name: str, earlier: Path | None = None) -> Generator[Step, None, Path]:
@@ -219,6 +240,7 @@ class Plan:
             codes=[one.codes for one in self._rated],
             images=[one.images for one in self._rated],
             segmentations=[one.segmentations for one in self._rated],
+            scores=self._scores(self._rated) if self.learner.fooled_weight > 1 else None,
             seed=self.settings.seed,
         )  # fmt: skip
         yield self._train_discriminator(f"{name}/discriminator", folder, folder, ("train",), earlier)
@@ -235,15 +257,22 @@ class Plan:
         self, name: str, folder: Path, coded: Path, configs: Sequence[str], earlier: Path | None
     ) -> Step:
         return self._commands.bundle(
-            name, "discriminator", "training", "qa_discriminator", configs,
+            name, "refresh" if earlier else "discriminator", "training", "qa_discriminator", configs,
             datalist=coded / "qa_dataset.json", ckpt_dir=folder / "models", output_dir=folder / "training",
             seed=self.settings.seed, resume=True, start_path=earlier,
+            fooled_weight=self.learner.fooled_weight if self.learner.fooled_weight > 1 else None,
+            **(REFRESH if earlier else {}),
         )  # fmt: skip
+
+    @staticmethod
+    def _scores(coded: Sequence[Rated]) -> list[Path | str] | None:
+        """Tables of the scores of folders; nothing if none has any."""
+        tables = [one.segmentations / "summary.csv" if one.scored else "" for one in coded]
+        return tables if any(tables) else None
 
     def _pseudo_labels(self, name: str) -> Step:
         """Make labels of what was coded; a learner without them takes their organ volumes for plausible."""
         learner = self.learner
-        tables = [one.segmentations / "summary.csv" if one.scored else "" for one in self._pseudo]
         return self._commands.ours(
             f"{name}/pseudo_labels", "pseudo_labels", self.out / name / "dataset.json",
             datalist=self.datalist, section=self.settings.unlabeled_section,
@@ -251,24 +280,30 @@ class Plan:
             codes=[one.codes for one in self._pseudo],
             weights=learner.weights,
             by_organ=learner.by_organ or None,
-            scores=None if learner.accept_below is None else tables,
+            scores=None if learner.accept_below is None else self._scores(self._pseudo),
             accept_below=learner.accept_below,
         )  # fmt: skip
 
     def _tune(self, name: str, weights: Path, discriminator: Path, watcher: Path | None) -> Step:
         learner, folder = self.learner, self.out / name
         self._tunings += 1  # each draws other cases and changes
+        epochs = self.settings.options.get("tune", {}).get("max_epochs", EPOCHS)
         return self._commands.bundle(
             f"{name}/tune", "tune", "training", "qa_semi_seg",
             ("train",) if learner.pseudo_labels else ("train", "train_published"),
             datalist=self.out / Path(name).parts[0] / "dataset.json",
             unlabeled_section=self.settings.unlabeled_section,
-            appearance_section=CODED if learner.appearance else None, move_prob=learner.move_prob or None,
+            labelled_share=learner.labelled_share if learner.pseudo_labels else None,
+            appearance_section=CODED if learner.appearance else None,
+            appearance_cases=learner.appearance_cases if learner.appearance else None,
+            appearance_weights=learner.appearance_weights if learner.appearance else None,
+            move_prob=learner.move_prob or None,
             baseline_path=weights, discriminator_paths=discriminator, qa_weight=learner.qa_weight,
             ckpt_dir=folder / "models", output_dir=folder / "training", resume=True,
             seed=self.settings.seed + 1000 * self._tunings,
             monitor_interval=MONITOR_INTERVAL if watcher else None, watcher_paths=watcher,
             reference_section=PSEUDO if watcher else None,
+            fixed={"max_epochs": max(1, epochs // learner.bursts)} if learner.bursts > 1 else None,
         )  # fmt: skip
 
     def _averaged(self, name: str, start: Path, weights: Path, discriminator: Path) -> Generator[Step, None, Path]:
@@ -295,13 +330,14 @@ class Plan:
         section: str,
         folder: Path,
         discriminator: Path | None,
-        candidates: int | None = None,
+        **options: Any,
     ) -> Step:
-        return self._commands.bundle(
+        command = self._commands.bundle(
             name, "segment", "inferring", bundle, ("inference",), datalist=datalist, section=section,
-            ckpt_path=weights, output_dir=folder, discriminator_path=discriminator, candidates=candidates,
-            refine_outlines=self.learner.refine_outlines or None,
+            ckpt_path=weights, output_dir=folder, discriminator_path=discriminator,
+            refine_outlines=self.learner.refine_outlines or None, **options,
         )  # fmt: skip
+        return replace(command, summary=folder / "summary.csv", cases=(datalist, section))
 
     def _report(self, name: str, before: Rated, after: Rated) -> Step:
         return self._commands.ours(

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from custom_components.data.code_values import CODES
 from custom_components.learning.pseudo_labels import APPROVED
-from custom_components.options import check_number
+from custom_components.options import check_flag, check_number, check_numbers
 
 SIMULATED = "simulated"
 """Codes come from the simulated rater, which needs the truth of phantoms."""
@@ -30,13 +31,19 @@ class Learner:
         move_prob: share of the cases in training of which an organ is moved or taken out, see
             `custom_components.transforms.move_organs`.
         candidates: segmentations that the discriminator ranks where the first one was not coded 0; 0: none.
+        candidate_limit: first score above which they are made; None: that of the bundle.
         appearance: labelled CTs are also shown with the greys that organs have in the coded ones, good and bad.
+        appearance_cases: how many of these are looked at.
+        appearance_weights: how often the greys of one are drawn, by its code.
+        labelled_share: of the cases that are drawn in training, where there are pseudo-labels.
         accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
         qa_weight: of the QA-score loss; 0: none.
         continued_share: of a network that is trained on with labels alone, from the same weights and as long, in the
             weights of the round, which are averages then; 0: there is no such network.
-        bursts: pieces of the training between which fresh segmentations are coded and the discriminator learns from
-            them; 1: one piece.
+        bursts: pieces of the training, which share its epochs, between which fresh segmentations are coded and the
+            discriminator learns from them; 1: one piece.
+        fooled_weight: how much oftener than others the discriminator is shown coded segmentations that fooled it, whose
+            score was better than their code by half a code or more.
     """
 
     pseudo_labels: bool = False
@@ -46,17 +53,30 @@ class Learner:
     refine_outlines: bool = False
     move_prob: float = 0.0
     candidates: int = 0
+    candidate_limit: float | None = None
     appearance: bool = False
+    appearance_cases: int = 200
+    appearance_weights: Sequence[float] = (1, 1, 1)
+    labelled_share: float = 0.5
     accept_below: float | None = None
     qa_weight: float = 0.0
     continued_share: float = 0.0
     bursts: int = 1
+    fooled_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        for name in ("pseudo_labels", "by_organ", "leave_out", "refine_outlines", "appearance"):
+            check_flag(getattr(self, name), f"learner: {name}")
+        for name in ("weights", "appearance_weights"):
+            check_numbers(getattr(self, name), f"learner: {name}", len(CODES), 0)
+        check_number(self.appearance_cases, "learner: appearance_cases", 1, whole=True)
+        check_number(self.labelled_share, "learner: labelled_share", 0, 1)
+        check_number(self.fooled_weight, "learner: fooled_weight", 1)
         check_number(self.candidates, "learner: candidates", 0, whole=True)
         check_number(self.move_prob, "learner: move_prob", 0, 1)
-        if self.accept_below is not None:
-            check_number(self.accept_below, "learner: accept_below")
+        for name in ("accept_below", "candidate_limit"):
+            if getattr(self, name) is not None:
+                check_number(getattr(self, name), f"learner: {name}")
         check_number(self.qa_weight, "learner: qa_weight", 0)
         check_number(self.continued_share, "learner: continued_share", 0, 1)
         check_number(self.bursts, "learner: bursts", 1, whole=True)
@@ -75,18 +95,21 @@ class Learner:
 
 LEARNERS: Mapping[str, Learner] = {
     "published": Learner(qa_weight=1.0),
-    "refreshed": Learner(qa_weight=0.01, bursts=8),
+    "refreshed": Learner(qa_weight=0.01, bursts=8, fooled_weight=3.0),
     "approved": Learner(pseudo_labels=True),
-    "ranked": Learner(pseudo_labels=True, candidates=16),
+    "ranked": Learner(pseudo_labels=True, candidates=16, candidate_limit=-9.0),
     "organs": Learner(
-        pseudo_labels=True, by_organ=True, leave_out=True, appearance=True, refine_outlines=True, move_prob=0.5
+        pseudo_labels=True, by_organ=True, leave_out=True, refine_outlines=True, move_prob=0.5, labelled_share=0.35,
+        appearance=True, appearance_cases=600, appearance_weights=(1, 1.5, 2),
     ),
-}
+}  # fmt: skip
 """Learners by name; a configuration may change their numbers, and so combine them. `organs` is the default: see
 `benchmarks/learning/README.md`."""
 
 BUNDLES = ("baseline_seg", "qa_discriminator", "qa_semi_seg")
-STEPS = ("segment", "leave_out_organs", "montage", "request", "rate", "split", "discriminator", "tune", "report")
+STEPS = (
+    "segment", "leave_out_organs", "montage", "request", "rate", "split", "discriminator", "refresh", "tune", "report",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,7 +139,7 @@ class CycleSettings:
         bundles_dir: where the bundles are.
         overlays: further configurations of each bundle, such as `phantom.yaml`.
         options: numbers of each step by name: segment, leave_out_organs, montage, request, rate, split, discriminator,
-            tune, report.
+            refresh (the discriminator between bursts), tune, report.
     """
 
     datalist: str
@@ -143,12 +166,21 @@ class CycleSettings:
         for name, low in (("rounds", 1), ("requests", 1), ("fresh", 1), ("rated_cases", 1), ("seed", 0)):
             check_number(getattr(self, name), name, low, whole=True)
         check_number(self.audit, "audit", 0, 1)
+        check_flag(self.monitor, "monitor")
+        _check_paths("code_files", self.code_files)
         if self.codes not in ("", SIMULATED):
             raise ValueError(f"codes is {self.codes!r}, expected {SIMULATED} or nothing; files go into code_files")
         if self.codes == SIMULATED and not self.truth:
             raise ValueError("codes is simulated and truth is empty, expected the folder of true labels")
+        if self.rated_section and self.rated_section == self.unlabeled_section:
+            raise ValueError(f"rated_section is {self.rated_section!r} as unlabeled_section, expected another one")
         _check_names("overlays", self.overlays, BUNDLES)
+        for bundle, paths in self.overlays.items():
+            _check_paths(f"overlays: {bundle}", paths)
         _check_names("options", self.options, STEPS)
+        for step, values in self.options.items():
+            if not isinstance(values, Mapping):
+                raise ValueError(f"options: {step} is {values!r}, expected names with values")
 
 
 def read_settings(path: str | Path, **changes: Any) -> CycleSettings:
@@ -202,3 +234,8 @@ def _check_names(what: str, given: Mapping[str, Any], known: Sequence[str]) -> N
         raise ValueError(f"{what} is {given!r}, expected names with values")
     if unknown := [name for name in given if name not in known]:
         raise ValueError(f"{what}: {unknown[0]!r} is unknown, expected some of {', '.join(known)}")
+
+
+def _check_paths(name: str, value: object) -> None:
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"{name} is {value!r}, expected a list of paths")

@@ -14,10 +14,14 @@ class Command:
     Attributes:
         name: unique within the cycle, such as `round1/tune`.
         words: the arguments.
+        summary: table of cases that an inference leaves; exit code 1 is no failure if all are in it, some set aside.
+        cases: datalist and section of these.
     """
 
     name: str
     words: tuple[str, ...]
+    summary: Path | None = None
+    cases: tuple[Path, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Codes:
         ratings: CSV that people write.
         code_files: further CSVs, of which the ratings count that name the SHA-256 of a segmentation.
         codes: CSV that holds the codes of the requested in the end.
+        reasons: whether the reasons of bad codes are learnt from.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Codes:
     ratings: Path
     code_files: Sequence[Path]
     codes: Path
+    reasons: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,7 @@ class Keep:
         weights_before: that it started from.
         weights: of the round.
         output: copy of what is kept.
+        verdicts: `fooling.json` of the round's trainings, which are told.
     """
 
     name: str
@@ -157,6 +164,7 @@ class Keep:
     weights_before: Path
     weights: Path
     output: Path
+    verdicts: tuple[Path, ...] = ()
 
 
 Step = Command | Configs | Links | Codes | Remaining | Sample | HoldOut | Keep

@@ -47,6 +47,21 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"baseline_path": folder / "baseline.pt", "discriminator_paths": folder / "discriminator.pt"}
 
 
+def test_another_network_is_a_candidate_and_leaves_the_one_that_segments(start: dict[str, Path], tmp_path: Path):
+    other = tmp_path / "other.yaml"
+    source = "{_target_: custom_components.learning.candidates.OtherNetwork, network: '@network_def', "
+    other.write_text(f"candidate_sources:\n  - {source}path: {start['baseline_path']}, inferer: '@inferer'}}\n")
+    small = {"network_def#channels": SMALL["network_def#channels"]}
+    parser = parsed(INFERENCE, PHANTOM, other, **small)
+    before = {name: one.clone() for name, one in parser.get_parsed_content("network").state_dict().items()}
+    (candidate,) = parser.get_parsed_content("candidate_sources")
+    weights = torch.load(start["baseline_path"])
+    assert all(torch.equal(one, weights[name]) for name, one in candidate.network.state_dict().items())
+    now = parser.get_parsed_content("network").state_dict()
+    assert all(torch.equal(one, before[name]) for name, one in now.items())
+    assert not torch.equal(now["model.0.conv.unit0.conv.weight"], weights["model.0.conv.unit0.conv.weight"])
+
+
 def train(
     cohort: Path, folder: Path, start: dict[str, Path], *overlays: Path, **override: object
 ) -> subprocess.CompletedProcess:

@@ -32,3 +32,11 @@ def test_a_sampler_draws_rare_codes_as_often_as_common_ones():
     sampler = WeightedRandomSampler(weights, 3000, generator=torch.Generator().manual_seed(0))
     counts = torch.bincount(codes[list(sampler)])
     assert (counts - 1000).abs().max() < 100
+
+
+def test_what_fooled_its_discriminator_is_drawn_oftener_and_codes_keep_their_shares():
+    cases = [
+        {"code": 2, "score": 0.2}, {"code": 2, "score": 1.6}, {"code": 2}, {"code": 0, "score": 1.8}, {"code": 0},
+    ]  # fmt: skip
+    assert code_weights(cases, 3) == pytest.approx([0.3, 0.1, 0.1, 0.25, 0.25])
+    assert code_weights(cases) == pytest.approx([1 / 6] * 3 + [0.25] * 2)

@@ -117,10 +117,12 @@ def test_scale_finds_nothing_beyond_the_field_of_view():
 def test_other_network_sees_the_view_it_is_given(tmp_path: Path):
     other, same = nn.Conv3d(1, 2, 1), nn.Conv3d(1, 2, 1)
     torch.save(other.state_dict(), tmp_path / "model.pt")
+    before = same.weight.clone()
     source = OtherNetwork(same, tmp_path / "model.pt", lambda view, network: network(view), Gamma(2.0))
     found = source(IMAGE, lambda view: pytest.fail("the first network is not asked"))
     assert torch.equal(found, other(IMAGE**2))
     assert source.name.endswith("model+gamma_2")
+    assert torch.equal(same.weight, before)  # a configuration gives the network that segments
     assert not found.requires_grad
 
 

@@ -1,5 +1,9 @@
 """Which cases people are asked to code."""
 
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
 import pytest
 
 from custom_components.learning.code_requests import CodeRequest, request_codes
@@ -51,3 +55,12 @@ def test_without_scores_all_are_random_and_a_case_without_a_score_is_only_audite
 def test_shares_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="uncertain is 0.6, expected a number from 0 to 0.5"):
         request_codes(CASES, 5, audit=0.5, uncertain=0.6)
+
+
+def test_taken_candidates_need_the_scores(call, tmp_path: Path):
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), path)
+    words = ("codes", "request", tmp_path / "requests.csv", tmp_path, "--taken_only")
+    message = "error: taken_only is true and scores is empty, expected the summary.csv of the inference\n"
+    assert call(*words, "true") == (2, "", message)
+    assert call(*words, "false")[0] == 0

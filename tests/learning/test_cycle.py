@@ -12,11 +12,12 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from custom_components.data.case_files import sha256_of
 from custom_components.learning import cycle
 from custom_components.learning.cycle_actions import CodesMissing, FewerSuccesses, act
-from custom_components.learning.cycle_plan import Plan
+from custom_components.learning.cycle_plan import EPOCHS, REFRESH, Plan
 from custom_components.learning.cycle_settings import LEARNERS, CycleSettings, Learner
 from custom_components.learning.cycle_steps import Codes, Command, HoldOut, Keep, Links, Remaining, Sample
 
@@ -132,6 +133,48 @@ def test_refreshed_has_codes_and_a_discriminator_between_bursts():
     assert option(found["round1/burst2/split"], "segmentations").count("fresh") == 2
     assert "round1/burst3/discriminator" not in found
     assert len({option(found[f"round1/burst{n}/tune"], "seed") for n in (1, 2, 3)}) == 3
+
+
+def test_bursts_share_the_epochs_and_between_them_the_discriminator_learns_what_fooled_it():
+    found = commands(replace(SETTINGS, rounds=2, learner=LEARNERS["refreshed"]))
+    assert option(found["round1/burst1/tune"], "max_epochs") == str(EPOCHS // 8)
+    fewer = replace(SETTINGS, learner=LEARNERS["refreshed"], options={"tune": {"max_epochs": 40}})
+    assert option(commands(fewer)["round1/burst1/tune"], "max_epochs") == "5"
+    words = found["round1/burst1/discriminator"]
+    assert option(words, "max_epochs") == str(REFRESH["max_epochs"])
+    assert option(words, "corruption#modes#over_painted") == "4"
+    assert option(words, "fooled_weight") == "3.0"
+    assert "--max_epochs" not in found["round1/discriminator"]
+    assert "--scores" not in found["round1/split"]  # nothing has a score yet
+    assert option(found["round1/burst1/split"], "scores") == ",out/round1/burst1/fresh/summary.csv"
+    others = replace(fewer, options={"refresh": {"max_epochs": 9}})
+    assert option(commands(others)["round1/burst1/discriminator"], "max_epochs") == "9"
+    seeds = [step.seed for step in Plan(replace(SETTINGS, learner=LEARNERS["refreshed"])) if isinstance(step, Sample)]
+    assert len(set(seeds)) == len(seeds) == 14
+
+
+def test_epochs_are_those_of_the_bundle():
+    configs = Path(__file__).resolve().parents[2] / "bundles" / "qa_semi_seg" / "configs"
+    for name in ("train", "train_published"):
+        assert yaml.safe_load((configs / f"{name}.yaml").read_text())["max_epochs"] == EPOCHS
+
+
+def test_requests_of_each_step_are_other_random_ones():
+    seeds = [option(words, "seed") for name, words in commands(SETTINGS).items() if name.endswith("/request")]
+    assert len(set(seeds)) == len(seeds) == 7
+
+
+def test_the_default_has_the_numbers_of_the_benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks" / "learning"))
+    from methods import GREYS, MOVED, REFINED
+
+    words = commands(replace(SETTINGS, learner=LEARNERS["organs"]))["round1/tune"]
+    defaults = {"appearance_prob": "0.5", "move_absent": "0.5"}
+    train = yaml.safe_load((Path(__file__).parents[2] / "bundles/qa_semi_seg/configs/train.yaml").read_text())
+    assert {name: str(train[name]) for name in defaults} == defaults
+    for name, value in {**GREYS, **MOVED}.items():
+        assert option(words, name) == str(value) if f"--{name}" in words else defaults[name] == str(value), name
+    assert REFINED == {"refine_outlines": True}
 
 
 def test_a_watcher_watches_unless_it_is_switched_off():
@@ -254,8 +297,20 @@ def test_remaining_are_all_of_which_nothing_was_coded_0_in_any_round(cohort: Pat
     act(step)
     assert ids(cohort / "r.json", "unlabeled") == list("cde")
     codes_of(codes, a=0, b=0, c=0, d=0, e=0)
-    with pytest.raises(FewerSuccesses, match="all 5 cases have a segmentation coded 0"):
-        act(step)
+    assert act(step).startswith("0 of 5 cases")
+    assert ids(cohort / "r.json", "unlabeled") == []
+
+
+def test_nothing_is_ranked_where_every_case_has_a_segmentation_coded_0(tmp_path: Path):
+    settings = replace(SETTINGS, output_dir=str(tmp_path), rounds=1)
+    assert "round1/rank" in commands(settings)
+    assert option(commands(settings)["round1/rank"], "candidate_limit") == "-9.0"
+    (tmp_path / "round1").mkdir()
+    (tmp_path / "round1" / "remaining.json").write_text('{"unlabeled": []}')
+    found = commands(settings)
+    assert "round1/rank" not in found
+    assert option(found["round1/pseudo_labels"], "segmentations") == f"{tmp_path}/round1/first"
+    assert "round1/tune" in found
 
 
 def waiting(cohort: Path, *files: Path) -> Codes:
@@ -264,13 +319,19 @@ def waiting(cohort: Path, *files: Path) -> Codes:
     return Codes("codes", cohort / "first", *paths, files, cohort / "first_codes.csv")
 
 
-def test_missing_codes_are_counted_and_named(cohort: Path):
+def test_missing_codes_are_counted_and_named(cohort: Path, capsys):
     step = waiting(cohort)
     with pytest.raises(CodesMissing, match=r"3 of 3 requested segmentations have no code \(a, b, c\): code the mont"):
         act(step)
-    (cohort / "first_ratings.csv").write_text("case_id,code\na,0\nb,\nd,2\n")
+    (cohort / "first_ratings.csv").write_text("case_id,code\na,0\nb,\nc,3\nd,2\n")
     with pytest.raises(CodesMissing, match=r"2 of 3 requested segmentations have no code \(b, c\)"):
         act(step)
+    assert "code is '3'" in capsys.readouterr().err  # a row that does not count is told
+    assert (cohort / "first_missing.csv").read_text() == "case_id\nb\nc\n"
+    with pytest.raises(CodesMissing, match=r"in the column reason name the organs that are not good, and run .*again$"):
+        act(replace(step, reasons=True))
+    with pytest.raises(CodesMissing, match=r"; more.csv of code_files is not there$"):
+        act(replace(step, code_files=(Path("more.csv"),)))
     codes_of(cohort / "first_ratings.csv", a=0, b=1, c=2, d=2)
     act(step)
     assert pd.read_csv(cohort / "first_codes.csv")["case_id"].tolist() == ["a", "b", "c"]
@@ -297,6 +358,11 @@ def test_a_round_with_fewer_successes_ends_the_cycle_with_the_weights_before(coh
     codes_of(after, a=0, b=0, c=1, d=0)
     assert act(step).startswith("codes 0/1/2 of the 3 rated cases: before 2/0/1 and after 2/1/0")
     assert step.output.read_text() == "new"
+    (cohort / "fooling.json").write_text('{"flagged": "iteration 2: the QA score fell"}')
+    watched = replace(step, verdicts=(cohort / "fooling.json", cohort / "none.json"))
+    assert act(watched).endswith(
+        f"; {cohort} was flagged, iteration 2: the QA score fell; the weights are kept as {step.output}"
+    )
     codes_of(after, a=0, b=1, c=1)
     with pytest.raises(FewerSuccesses, match="before 2/0/1 and after 1/2/0: fewer successes"):
         act(step)
@@ -358,12 +424,49 @@ def test_a_cycle_waits_for_codes_with_exit_code_3(settings: CycleSettings, cohor
     assert cycle.run_cycle(settings).startswith("2 rounds are done")
 
 
-def test_other_settings_are_another_cycle(settings: CycleSettings, monkeypatch):
-    monkeypatch.setattr(Steps, "steps", [])
-    cycle.run_cycle(settings)
+class Numbered(Steps):
+    """Two steps, of which the second depends on the number of requests."""
+
+    def __init__(self, settings: CycleSettings) -> None:
+        first = Command("x/a", script(f"print({settings.seed})"))
+        self.steps = [first, Command("x/b", script(f"assert {settings.requests} < 300"))]
+
+
+def test_other_settings_are_another_cycle_where_a_step_was_done_with_them(settings: CycleSettings, monkeypatch):
+    monkeypatch.setattr(cycle, "Plan", Numbered)
+    with pytest.raises(SystemExit):
+        cycle.run_cycle(replace(settings, requests=400))
+    assert cycle.run_cycle(settings).startswith("2 rounds are done")  # only the step that failed was another
     cycle.run_cycle(replace(settings, rounds=3, code_files=["more.csv"]))
-    with pytest.raises(ValueError, match="requests is 200, this run has 100: go on with the same settings"):
+    with pytest.raises(
+        ValueError, match="requests is 200, this run has 100, but x/b was done: go on with the same set"
+    ):
         cycle.run_cycle(replace(settings, requests=100))
+
+
+def test_a_wrong_setting_that_nothing_was_done_with_can_be_mended(settings: CycleSettings, monkeypatch):
+    monkeypatch.setattr(Steps, "steps", [Command("x", script("raise SystemExit(1)"))])
+    with pytest.raises(SystemExit):
+        cycle.run_cycle(replace(settings, datalist="misspelt.json"))
+    monkeypatch.setattr(Steps, "steps", [])
+    assert cycle.run_cycle(settings).startswith("2 rounds are done")
+
+
+def test_a_case_that_is_set_aside_does_not_end_a_cycle(settings: CycleSettings, cohort: Path, monkeypatch, capfd):
+    summary = cohort / "summary.csv"
+    step = Command("x", script("raise SystemExit(1)"), summary, (cohort / "data" / "dataset.json", "unlabeled"))
+    monkeypatch.setattr(Steps, "steps", [step])
+
+    def run(**status: str) -> str:
+        pd.DataFrame({"case_id": list(status), "status": list(status.values())}).to_csv(summary, index=False)
+        return cycle.run_cycle(settings)
+
+    done = dict.fromkeys("abcd", "ok")
+    for status in (done, {**done, "e": "ok"}, dict.fromkeys("abcde", "set_aside")):  # killed; another error; none left
+        with pytest.raises(SystemExit):
+            run(**status)
+    assert run(**done, e="set_aside").startswith("2 rounds are done")
+    assert "1 of 5 cases were set aside" in capfd.readouterr().out
 
 
 def test_a_dry_run_tells_and_does_nothing(settings: CycleSettings, monkeypatch, tmp_path: Path):

@@ -20,7 +20,7 @@ def test_a_learner_is_a_name_with_other_numbers_or_all_its_numbers(tmp_path: Pat
     assert read(tmp_path).learner == LEARNERS["organs"]
     assert read(tmp_path, learner="published").learner == Learner(qa_weight=1.0)
     both = read(tmp_path, learner={"name": "ranked", "qa_weight": 0.01, "bursts": 4}).learner
-    assert both == Learner(pseudo_labels=True, candidates=16, qa_weight=0.01, bursts=4)
+    assert both == Learner(pseudo_labels=True, candidates=16, candidate_limit=-9.0, qa_weight=0.01, bursts=4)
     assert read(tmp_path, learner={"pseudo_labels": True}).learner == LEARNERS["approved"]
 
 
@@ -47,6 +47,14 @@ def test_the_command_line_counts_more_than_the_file(tmp_path: Path):
         ({"overlays": {"baseline": []}}, "overlays: 'baseline' is unknown, expected some of baseline_seg"),
         ({"options": {"train": {}}}, "options: 'train' is unknown, expected some of segment"),
         ({"options": "x"}, "options is 'x', expected names with values"),
+        ({"options": {"tune": 5}}, "options: tune is 5, expected names with values"),
+        ({"overlays": {"qa_semi_seg": "phantom.yaml"}}, "overlays: qa_semi_seg is 'phantom.yaml', expected a list of"),
+        ({"code_files": "codes.csv"}, "code_files is 'codes.csv', expected a list of paths"),
+        ({"monitor": "maybe"}, "monitor is 'maybe', expected true or false"),
+        ({"rated_section": "unlabeled"}, "rated_section is 'unlabeled' as unlabeled_section, expected another one"),
+        ({"learner": {"name": "ranked", "by_organ": "no"}}, "learner: by_organ is 'no', expected true or false"),
+        ({"learner": {"name": "ranked", "weights": [1, 0.3]}}, "learner: weights is [1, 0.3], expected 3 numbers"),
+        ({"learner": {"name": "ranked", "weights": [1, 0.3, -1]}}, "learner: weights is -1, expected a number of"),
     ],
 )
 def test_a_setting_that_cannot_be_is_one_line(tmp_path: Path, settings: dict, message: str):

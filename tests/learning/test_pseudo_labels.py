@@ -171,3 +171,29 @@ def test_without_by_organ_reasons_change_nothing(call, cohort: Path):
         ("a", 1.0, None),
         ("b", 0.3, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--accept_below", "x", "--scores", "s.csv"), "accept_below is 'x', expected a finite number"),
+        (("--accept_below", "0.3"), "accept_below is 0.3 and scores is empty, expected a CSV of scores"),
+        (("--by_organ", "maybe"), "by_organ is 'maybe', expected true or false"),
+    ],
+)
+def test_a_number_or_switch_that_cannot_be_is_one_line(call, cohort: Path, words: tuple[str, ...], message: str):
+    one = codes(cohort, 1, a=0, b=1)
+    code, _, err = call(
+        "pseudo_labels", "out.json", "--datalist", cohort / "data" / "dataset.json",
+        "--segmentations", cohort / "round1", "--codes", one, *words,
+    )  # fmt: skip
+    assert f"error: {message}" in (code, err.strip())
+
+
+def test_a_switch_can_be_off(call, cohort: Path):
+    file = cohort / "codes1.csv"
+    pd.DataFrame([{"case_id": "a", "code": 0}, {"case_id": "c", "code": 2, "reason": "liver"}]).to_csv(
+        file, index=False
+    )
+    assert [one["case_id"] for one in made(call, cohort, file, by_organ="true")[0]] == ["a", "c"]
+    assert [one["case_id"] for one in made(call, cohort, file, by_organ="false")[0]] == ["a"]
