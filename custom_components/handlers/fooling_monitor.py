@@ -65,7 +65,8 @@ class FoolingMonitor:
 
     Args:
         cases: items with `image` (1, X, Y, Z), without labels; one with `error` is left out.
-        network: the kept one; a copy of it is the start.
+        network: the kept one.
+        start: what it is compared with, such as the first network of several trainings; default a copy of it as it is.
         output_dir: of the files.
         discriminators: those that give the gradient, or rank.
         watchers: of another kind, see `bundles/qa_discriminator/configs/watcher.yaml`.
@@ -98,6 +99,7 @@ class FoolingMonitor:
         output_dir: str | Path,
         discriminators: Sequence[nn.Module],
         voxel_ml: float,
+        start: nn.Module | None = None,
         watchers: Sequence[Watcher] = (),
         plausible: Plausible | None = None,
         good: Sequence[Mapping[str, Any]] = (),
@@ -113,7 +115,7 @@ class FoolingMonitor:
         if not self.images:
             raise ValueError("cases holds no case that can be loaded, expected at least one to look at")
         self.network = network
-        self.start = copy.deepcopy(unwrapped(network)).eval().requires_grad_(False)
+        self.start = copy.deepcopy(unwrapped(start or network)).eval().requires_grad_(False)
         self.output_dir = Path(output_dir)
         self.discriminators = [Watcher(one.eval()) for one in discriminators]
         self.watchers = [Watcher(one.network.eval(), one.view) for one in watchers]
@@ -152,11 +154,14 @@ class FoolingMonitor:
 
     def _begin(self, engine: Engine) -> None:
         if not self.looks:
-            self(engine)
+            self._note(self.look(engine.state.iteration, engine.state.device, self.start))  # type: ignore[attr-defined]
 
     def __call__(self, engine: Engine) -> None:
         """Look at the cases; flag the run if the rule says so."""
-        self.looks.append(self.look(engine.state.iteration, engine.state.device))  # type: ignore[attr-defined]
+        self._note(self.look(engine.state.iteration, engine.state.device, self.network))  # type: ignore[attr-defined]
+
+    def _note(self, look: Look) -> None:
+        self.looks.append(look)
         reason = self.rule.reason(self.looks)
         if reason and not self.flagged:
             self.flagged = reason
@@ -167,12 +172,12 @@ class FoolingMonitor:
             raise FooledError(f"stopped, {reason}; {self.output_dir / 'fooling.png'} shows it")
 
     @torch.no_grad()
-    def look(self, iteration: int, device: torch.device | str) -> Look:
-        """Segment the cases with the network as it is now, and measure."""
-        network = unwrapped(self.network)
+    def look(self, iteration: int, device: torch.device | str, network: nn.Module) -> Look:
+        """Segment the cases with a network as it is now, and measure."""
+        network = unwrapped(network)
         was_training = network.training
-        network.eval()
         self.start.to(device)
+        network.eval()
         for watcher in (*self.discriminators, *self.watchers):
             watcher.network.to(device)
         scores, watched, findings, overlaps = [], [], [], []

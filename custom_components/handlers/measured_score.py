@@ -23,6 +23,7 @@ from custom_components.learning.candidates import CandidateSource
 from custom_components.learning.code_forest import MEASUREMENTS, CodeForest
 from custom_components.learning.measured_ranking import Measured, MeasuredRanking
 from custom_components.learning.measurements import COLUMNS
+from custom_components.learning.ranking import Refine
 from custom_components.options import check_number, words
 from custom_components.user_errors import exit_on_user_error
 
@@ -100,6 +101,7 @@ def measured_score(
     output_dir: str | Path,
     discriminator_path: str | None,
     inferer: Callable[..., Tensor] | None = None,
+    refine: Refine | None = None,
 ) -> MeasuredScore | None:
     """Make the handler that an inference's configuration asks for, or None.
 
@@ -115,6 +117,7 @@ def measured_score(
         output_dir: see `MeasuredScore`.
         discriminator_path: of a run that a discriminator scores.
         inferer: runs the networks.
+        refine: see `MeasuredRanking`.
 
     Raises:
         SystemExit: a file cannot be read, a number is out of range, or two are to judge; one line, and exit code 1.
@@ -143,5 +146,6 @@ def measured_score(
         sources=sources[: int(candidates)],
         limit=limit,
         inferer=inferer,
+        refine=refine,
     )
     return MeasuredScore(ranking, output_dir)

@@ -118,7 +118,8 @@ class SegmentationScore:
             item = self.finished[self._places[case_id]] if self.finished is not None else {ERROR: "no files are given"}
             if ERROR not in item:
                 volumes = (torch.as_tensor(item[key])[None].to(device) for key in ("image", "segmentation"))
-                return self._row(self._score(*volumes))
+                taken = {CANDIDATE: earlier.get(CANDIDATE, "")}  # the segmentation is what it was; its scores are not
+                return self._row(self._score(*volumes)) | taken
             reason = str(item[ERROR])
         except Exception as error:  # as of a case that is segmented
             reason = one_line_reason(error)

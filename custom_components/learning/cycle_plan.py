@@ -303,6 +303,7 @@ class Plan:
             seed=self.settings.seed + 1000 * self._tunings,
             monitor_interval=MONITOR_INTERVAL if watcher else None, watcher_paths=watcher,
             reference_section=PSEUDO if watcher else None,
+            monitor_start_path=self.settings.baseline_path if watcher else None,
             fixed={"max_epochs": max(1, epochs // learner.bursts)} if learner.bursts > 1 else None,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from custom_components.inferers import AutocastInferer
 from custom_components.learning.candidates import CandidateSource
 from custom_components.learning.code_forest import CodeForest
 from custom_components.learning.measurements import Opinions, measure
-from custom_components.learning.ranking import FIRST
+from custom_components.learning.ranking import FIRST, Refine
 from custom_components.options import check_number
 
 
@@ -51,6 +51,7 @@ class MeasuredRanking:
         margin: by how much another one must be better.
         voxel_ml: volume of a voxel of the network's grid.
         inferer: runs the networks; default `AutocastInferer()`.
+        refine: see `custom_components.learning.ranking.CandidateRanking`.
 
     Raises:
         ValueError: a number is out of range, or two sources have one name.
@@ -66,6 +67,7 @@ class MeasuredRanking:
         limit: float = 0.0,
         margin: float = 0.0,
         inferer: Callable[..., Tensor] | None = None,
+        refine: Refine | None = None,
     ) -> None:
         check_number(limit, "limit")
         check_number(margin, "margin", 0)
@@ -79,6 +81,7 @@ class MeasuredRanking:
         self.margin = margin
         self.voxel_ml = voxel_ml
         self.inferer = AutocastInferer() if inferer is None else inferer
+        self.refine = refine or (lambda image, logits: logits)
 
     @torch.no_grad()
     def __call__(self, network: nn.Module, image: Tensor, logits: Tensor) -> Measured:
@@ -110,13 +113,13 @@ class MeasuredRanking:
     ) -> Iterator[tuple[str, Tensor]]:
         for name, network in networks.items():
             if name:
-                yield name, results[name]
+                yield name, self.refine(image, results[name])
 
             def segment(view: Tensor, name: str = name, network: nn.Module = network) -> Tensor:
                 return results[name] if view is image else self.inferer(view, network)
 
             for source in self.sources:
-                yield "+".join(filter(None, (name, source.name))), source(image, segment)
+                yield "+".join(filter(None, (name, source.name))), self.refine(image, source(image, segment))
 
 
 def _labels(logits: Tensor) -> NDArray[np.uint8]:

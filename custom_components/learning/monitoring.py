@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +12,8 @@ from typing import Any
 from monai.transforms import Compose
 from torch import Tensor, nn
 
-from custom_components.bundle import load_discriminators
+from custom_components.bundle import load_discriminators, load_weights
+from custom_components.checkpoints import unwrapped
 from custom_components.data.datalist import datalist_entries, labelled_cases
 from custom_components.data.set_aside import SetAsideDataset
 from custom_components.data.unlabeled import unlabeled_cases
@@ -39,6 +41,7 @@ def fooling_monitor(
     discriminator_paths: str | Sequence[str],
     watcher_paths: str | Sequence[str] = (),
     watcher_view: View = "coronal",
+    start_path: str | Path | None = None,
     section: str = "unlabeled",
     count: int = 24,
     reference_section: str = "training",
@@ -60,6 +63,7 @@ def fooling_monitor(
         discriminator_paths: weights of those that give the gradient, or rank.
         watcher_paths: weights of those that give none; none if empty.
         watcher_view: plane of the slices that the watchers see.
+        start_path: weights that the network is compared with; default those that the training begins with.
         section: whose cases are looked at.
         count: how many of them, evenly spaced.
         reference_section: labels of the datalist that are good; of pseudo-labels those coded 0, or, if none is, the
@@ -82,6 +86,9 @@ def fooling_monitor(
         good = _good_cases(datalist, "training")
     references = [label_preprocessing(case) for case in _evenly(good, MOST_REFERENCES)]
     watchers = load_discriminators(watcher_paths, option="watcher_paths") if watcher_paths else []
+    start = copy.deepcopy(unwrapped(network)) if start_path else None
+    if start is not None and start_path:
+        load_weights(start, start_path, "python -m monai.bundle run training ...", "monitor_start_path")
     return FoolingMonitor(
         SetAsideDataset(_evenly(unlabeled_cases(datalist, section), int(count)), preprocessing),
         network,
@@ -91,6 +98,7 @@ def fooling_monitor(
         plausible=Plausible.of((item[LABEL][0].numpy() for item in references), voxel_ml),
         good=_evenly(references, int(count)),
         voxel_ml=voxel_ml,
+        start=start,
         interval=interval,
         rule=rule,
         stop=stop,

@@ -17,6 +17,9 @@ from custom_components.user_errors import exit_on_user_error
 FIRST = "first"
 """What the network's own result is called."""
 
+Refine = Callable[[Tensor, Tensor], Tensor]
+"""From an image (1, 1, X, Y, Z) and logits (1, C, X, Y, Z) to better logits."""
+
 Score = Callable[[Tensor, Tensor], float]
 """From an image (1, 1, X, Y, Z) and labels (1, 1, X, Y, Z) to the QA score."""
 
@@ -50,6 +53,8 @@ class CandidateRanking:
         limit: a first score up to this is kept, and costs nothing.
         margin: by how much a candidate must be better than the first result to be taken.
         inferer: runs the network; default `AutocastInferer()`.
+        refine: changes an image's (1, 1, X, Y, Z) logits (1, C, X, Y, Z) of each candidate before it is scored, as was
+            done with the first result.
 
     Raises:
         ValueError: there are no sources, two have one name, or a number is out of range.
@@ -71,6 +76,7 @@ class CandidateRanking:
         limit: float,
         margin: float = 0.0,
         inferer: Callable[..., Tensor] | None = None,
+        refine: Refine | None = None,
     ) -> None:
         if not sources:
             raise ValueError("sources is empty, expected at least one candidate source")
@@ -83,6 +89,7 @@ class CandidateRanking:
         self.limit = limit
         self.margin = margin
         self.inferer = AutocastInferer() if inferer is None else inferer
+        self.refine = refine or (lambda image, logits: logits)
 
     @torch.no_grad()
     def __call__(self, network: nn.Module, image: Tensor, logits: Tensor, first_score: float, score: Score) -> Ranked:
@@ -104,7 +111,7 @@ class CandidateRanking:
             return logits if view is image else self.inferer(view, network)
 
         for source in self.sources:
-            yield source.name, source(image, segment)
+            yield source.name, self.refine(image, source(image, segment))
 
 
 @exit_on_user_error
@@ -115,6 +122,7 @@ def candidate_ranking(
     limit: float,
     discriminator_path: str | None,
     inferer: Callable[..., Tensor] | None = None,
+    refine: Refine | None = None,
 ) -> CandidateRanking | None:
     """Make the ranking that an inference's configuration asks for.
 
@@ -124,6 +132,7 @@ def candidate_ranking(
         limit: see `CandidateRanking`.
         discriminator_path: without a discriminator there is nothing to rank by, and the log says so.
         inferer: see `CandidateRanking`.
+        refine: see `CandidateRanking`.
 
     Raises:
         SystemExit: there are fewer sources, or a number is out of range; one line, and exit code 1.
@@ -133,4 +142,4 @@ def candidate_ranking(
         logger.warning("candidates is %d, but there is no discriminator_path to rank them by: none are made", count)
     if not count or not discriminator_path:
         return None
-    return CandidateRanking(sources[: int(count)], limit=limit, inferer=inferer)
+    return CandidateRanking(sources[: int(count)], limit=limit, inferer=inferer, refine=refine)

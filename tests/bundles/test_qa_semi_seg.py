@@ -18,6 +18,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from custom_components.anatomy import JUDGED_ORGANS
 from custom_components.data.case_files import sha256_of
+from custom_components.handlers.refined_outlines import RefinedOutlines
 from custom_components.networks import QADiscriminator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.save(network.get_parsed_content("network_def").state_dict(), folder / "baseline.pt")
     torch.save(QADiscriminator().state_dict(), folder / "discriminator.pt")
     return {"baseline_path": folder / "baseline.pt", "discriminator_paths": folder / "discriminator.pt"}
+
+
+def test_candidates_are_refined_where_the_first_result_is(start: dict[str, Path], cohort: Path, tmp_path: Path):
+    places = {"dataset_dir": str(cohort / "imagesTs"), "output_dir": str(tmp_path)}
+    judged = {"discriminator_path": str(start["discriminator_paths"]), "candidates": 2, **places}
+    for refined in (True, False):
+        parser = parsed(INFERENCE, PHANTOM, refine_outlines=refined, **judged)
+        refine = parser.get_parsed_content("handlers#1").candidates.refine
+        assert isinstance(getattr(refine, "__self__", None), RefinedOutlines) is refined
 
 
 def test_another_network_is_a_candidate_and_leaves_the_one_that_segments(start: dict[str, Path], tmp_path: Path):

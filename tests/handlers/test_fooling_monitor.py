@@ -96,6 +96,22 @@ def test_looks_are_of_the_start_and_every_interval(tmp_path: Path):
     assert table["liver_ml"].iloc[-1] == pytest.approx(float(torch.stack(found).float().sum() / 3))
 
 
+def test_a_later_training_is_compared_with_the_first_network(tmp_path: Path):
+    _, first = run(tmp_path / "first", epochs=1)
+    start = network()
+    _, second = run(tmp_path / "second", epochs=1, start=start)
+    assert first.looks == second.looks  # it begins from there itself
+    with torch.no_grad():
+        for one in start.parameters():
+            one.neg_()
+    _, third = run(tmp_path / "third", epochs=1, start=start)
+    assert third.looks[0].score != first.looks[0].score
+    assert (third.looks[0].drift, third.looks[0].overlap) == (0, 1)
+    assert third.looks[-1].score == first.looks[-1].score  # the same training
+    assert third.looks[-1].drift > 0.5
+    assert all(torch.equal(*pair) for pair in zip(start.parameters(), third.start.parameters(), strict=True))
+
+
 def falling(folder: Path) -> float:
     """The sign with which a discriminator likes what the training does."""
     _, monitor = run(folder, rule=FoolingRule(fall=1e6))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -215,6 +216,18 @@ def test_finished_cases_are_scored_from_their_files_unless_the_same_discriminato
     assert segment(images, None) == {
         name: {**row, "low": third[name]["low"], "high": third[name]["high"]} for name, row in second.items()
     }
+
+
+def test_a_segmentation_stays_a_candidate_for_another_discriminator_too(images: Path):
+    segment(images, 3.0)
+    table = pd.read_csv(images / "out" / "summary.csv", dtype=str)
+    table["candidate"], table["first_score"] = ["gamma_0.5", "first"], ["1.5", "0.2"]
+    table.to_csv(images / "out" / "summary.csv", index=False)
+    again = segment(images, 6.0)
+    assert [(again[name]["candidate"], again[name]["first_score"]) for name in "ab"] == [
+        ("gamma_0.5", ""),
+        ("first", ""),
+    ]
 
 
 def test_a_score_from_the_files_is_that_of_the_run_that_segmented_them(images: Path):

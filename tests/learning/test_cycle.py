@@ -181,6 +181,7 @@ def test_a_watcher_watches_unless_it_is_switched_off():
     found = commands(SETTINGS)
     assert "watcher.yaml" in option(found["round1/watcher"], "config_file")
     assert option(found["round1/tune"], "watcher_paths") == "out/round1/watcher/models/model.pt"
+    assert {option(found[f"round{n}/tune"], "monitor_start_path") for n in (1, 2)} == {"baseline.pt"}
     off = commands(replace(SETTINGS, monitor=False))
     assert "round1/watcher" not in off
     assert "--monitor_interval" not in off["round1/tune"]

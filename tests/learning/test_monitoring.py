@@ -66,3 +66,13 @@ def test_where_nothing_was_coded_0_the_labels_tell_and_the_log_says_so(datalist:
 def test_a_missing_section_is_one_line(datalist: Path):
     with pytest.raises(SystemExit, match="section 'other' not found"):
         monitor(datalist, {"a": 0}, reference_section="other")
+
+
+def test_weights_to_compare_with_are_those_of_the_file(datalist: Path):
+    start = nn.Conv3d(1, 13, 1)
+    torch.save(start.state_dict(), datalist.parent / "start.pt")
+    made = monitor(datalist, {"a": 0}, start_path=datalist.parent / "start.pt")
+    assert torch.equal(made.start.weight, start.weight)
+    assert not torch.equal(made.network.weight, start.weight)
+    with pytest.raises(SystemExit, match=r"monitor_start_path.*absent.pt|absent.pt.*monitor_start_path"):
+        monitor(datalist, {"a": 0}, start_path=datalist.parent / "absent.pt")

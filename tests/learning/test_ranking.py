@@ -27,6 +27,7 @@ def organ_share(image: Tensor, labels: Tensor) -> float:
 
 
 IMAGE = torch.linspace(0, 1, 64).reshape(1, 1, 4, 4, 4)
+ORGAN = torch.tensor([0.0, 1.0])[None, :, None, None, None]
 
 
 def rank(*, limit: float, margin: float = 0.0, gammas=(2.0, 0.25, 0.5)):
@@ -42,6 +43,14 @@ def test_best_candidate_is_taken_with_its_own_score_and_logits():
     assert calls == 4
     assert (taken.candidate, taken.first_score) == ("gamma_0.25", 1.5)
     assert torch.equal(taken.logits[:, 1:], IMAGE**0.25)
+    assert taken.score == organ_share(IMAGE, taken.logits.argmax(1, keepdim=True))
+
+
+def test_a_candidate_is_refined_before_it_is_scored():
+    network = Bright()
+    ranking = CandidateRanking([Gamma(2.0)], limit=0.5, refine=lambda image, logits: logits + (image > 0.1) * ORGAN)
+    taken = ranking(network, IMAGE, network(IMAGE), 1.5, organ_share)
+    assert torch.equal(taken.logits[:, 1:], IMAGE**2 + (IMAGE > 0.1))
     assert taken.score == organ_share(IMAGE, taken.logits.argmax(1, keepdim=True))
 
 
