@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from functools import singledispatch
 from pathlib import Path
 
@@ -16,12 +17,25 @@ from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES
 from custom_components.data.case_files import sha256_of, volume_files
 from custom_components.data.cases import Case, read_datalist
 from custom_components.data.code_values import CODES
+from custom_components.data.codes import Codes as LoadedCodes
 from custom_components.data.codes import load_codes, read_codes, write_codes
 from custom_components.data.datalist import copy_datalist
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
+from custom_components.learning.blind_audit import NAME, SHA256, SIDE, mix_montages, read_key, sides_of
 from custom_components.learning.code_requests import read_requests
-from custom_components.learning.cycle_steps import Codes, Configs, HoldOut, Keep, Links, Remaining, Sample, Step
+from custom_components.learning.cycle_steps import (
+    Codes,
+    Configs,
+    HoldOut,
+    Keep,
+    Links,
+    Mix,
+    MixedCodes,
+    Remaining,
+    Sample,
+    Step,
+)
 
 
 class CodesMissing(Exception):  # noqa: N818 - it is a pause, no error
@@ -128,43 +142,83 @@ def _(step: Remaining) -> str:
 @act.register
 def _(step: Codes) -> str:
     requested = [one.case_id for one in read_requests(step.requests)]
-    tables, problems = [], []
-    if step.ratings.is_file():
-        found = load_codes(step.ratings, segmentations=step.segmentations)
-        tables.append(found.table)
-        problems += found.problems
-    absent = [str(file) for file in step.code_files if not file.is_file()]
-    if files := [file for file in step.code_files if file.is_file()]:
-        paths = volume_files(step.segmentations)
-        digests = {sha256_of(paths[case_id][-1]) for case_id in requested if case_id in paths}
-        for file in files:
-            found = read_codes(file)
-            tables.append(found.table[found.table["segmentation_sha256"].isin(digests)])
-            problems += found.problems
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    codes = pd.concat(tables) if tables else pd.DataFrame({CASE_ID: [], "code": []})
-    codes = codes[codes["code"].notna() & codes[CASE_ID].isin(requested)]
-    missing = [case_id for case_id in requested if case_id not in set(codes[CASE_ID])]
-    if missing:
-        raise CodesMissing(_missing(step, missing, len(requested), absent))
+    found = [load_codes(step.ratings, segmentations=step.segmentations)] if step.ratings.is_file() else []
+    paths = volume_files(step.segmentations)
+    digests = {sha256_of(paths[case_id][-1]) for case_id in requested if case_id in paths}
+    codes = _rated([*found, *_of_files(step.code_files, digests)])
+    codes = codes[codes[CASE_ID].isin(requested)]
+    _stop_for_missing(step, requested, set(codes[CASE_ID]), step.segmentations)
     write_codes(codes, step.codes)
     return f"{len(requested)} segmentations are coded; see {step.codes}"
 
 
-def _missing(step: Codes, missing: list[str], requested: int, absent: list[str]) -> str:
-    """Say how many codes are missing, and write down which."""
-    path = step.requests.with_name(f"{step.segmentations.name}_missing.csv")
+@act.register
+def _(step: Mix) -> str:
+    montages = [folder.with_name(f"{folder.name}_montages") for folder in step.segmentations]
+    count = mix_montages(step.segmentations, montages, step.folder, _key(step.folder), seed=step.seed)
+    return f"{count} montages from before and after are mixed in {step.folder}"
+
+
+@act.register
+def _(step: MixedCodes) -> str:
+    key = read_key(_key(step.folder))
+    found = [read_codes(step.ratings)] if step.ratings.is_file() else []
+    codes = _rated([*found, *_of_files(step.code_files, set(key[SHA256]))])
+    sides = sides_of(key, codes)
+    coded = [set(side[CASE_ID]) for side in sides]
+    rows = zip(key[NAME], key[CASE_ID], key[SIDE], strict=True)
+    done = {name for name, case_id, side in rows if case_id in coded[side]}
+    _stop_for_missing(step, list(key[NAME]), done, step.folder)
+    for table, path in zip(sides, step.codes, strict=True):
+        write_codes(table, path)
+    return f"{len(key)} montages are coded; see {step.codes[0]} and {step.codes[1]}"
+
+
+def _key(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}_key.csv")
+
+
+def _of_files(files: Sequence[Path], digests: set[str]) -> Iterator[LoadedCodes]:
+    """The ratings of further files that are of these segmentations."""
+    for file in files:
+        if file.is_file():
+            table, problems = read_codes(file)
+            yield LoadedCodes(table[table["segmentation_sha256"].isin(digests)], problems)
+
+
+def _rated(found: Sequence[LoadedCodes]) -> pd.DataFrame:
+    """All ratings with a code; what does not count is told."""
+    for one in found:
+        for problem in one.problems:
+            print(problem, file=sys.stderr)
+    tables = [one.table for one in found]
+    codes = pd.concat(tables) if tables else pd.DataFrame(columns=[CASE_ID, "code", "segmentation_sha256"])
+    return codes[codes["code"].notna()]
+
+
+def _stop_for_missing(step: Codes | MixedCodes, requested: Sequence[str], done: set[str], folder: Path) -> None:
+    """Say how many codes are missing, and write down which.
+
+    Raises:
+        CodesMissing: some are.
+    """
+    missing = [name for name in requested if name not in done]
+    if not missing:
+        return
+    path = folder.with_name(f"{folder.name}_missing.csv")
     with complete_file(path) as partial:
         pd.DataFrame({CASE_ID: missing}).to_csv(partial, index=False)
-    shown = ", ".join(missing[:5]) + (f", ...: all in {path}" if len(missing) > 5 else "")
-    montages = step.segmentations.with_name(f"{step.segmentations.name}_montages")
-    reasons = "; in the column reason name the organs that are not good" if step.reasons else ""
-    not_there = f"; {', '.join(absent)} of code_files {'is' if len(absent) == 1 else 'are'} not there" if absent else ""
-    return (
-        f"{len(missing)} of {requested} requested segmentations have no code ({shown}): "
-        f"code the montages in {montages}, write the codes to {step.ratings}{reasons}, "
-        f"and run the same command again{not_there}"
+    shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    absent = [str(file) for file in step.code_files if not file.is_file()]
+    not_there = f"; of code_files {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not there" if absent else ""
+    reasons = ""
+    what, montages = "mixed montages", folder
+    if isinstance(step, Codes):
+        what, montages = "requested segmentations", folder.with_name(f"{folder.name}_montages")
+        reasons = "; in the column reason name the organs that are not good" if step.reasons else ""
+    raise CodesMissing(
+        f"{len(missing)} of {len(requested)} {what} have no code ({shown}): code the montages in {montages} that "
+        f"{path} lists, write the codes to {step.ratings}, and run the same command again{reasons}{not_there}"
     )
 
 

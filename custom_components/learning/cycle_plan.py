@@ -17,6 +17,8 @@ from custom_components.learning.cycle_steps import (
     HoldOut,
     Keep,
     Links,
+    Mix,
+    MixedCodes,
     Remaining,
     Sample,
     Step,
@@ -109,6 +111,8 @@ class Plan:
             if self.learner.continued_share:
                 weights = yield from self._averaged(name, start, weights, discriminator)
             after = yield from self._audit(name, weights, bundle, rated, discriminator)
+            if settings.codes != SIMULATED:
+                before = yield from self._blind(name, before, after)
             # both by the same discriminator: what is finished is scored from its files
             yield self._segment(
                 f"{name}/score_before", start_bundle, start, *rated, before.segmentations, discriminator
@@ -203,21 +207,40 @@ class Plan:
     def _audit(
         self, name: str, weights: Path, bundle: str, rated: tuple[Path, str], discriminator: Path | None
     ) -> Generator[Step, None, Rated]:
-        """Segment the rated cases, and have all of them coded."""
-        folder = self.out / name / "rated"
+        """Segment the rated cases, and have all of them coded: by people later, mixed with those of another network."""
+        folder = self.out / name / RATED
         yield self._segment(f"{name}/segment_rated", bundle, weights, *rated, folder, discriminator)
-        return (yield from self._coded(f"{name}/rated", folder, ALL, *rated, None))
+        if self.settings.codes == SIMULATED:
+            return (yield from self._coded(f"{name}/rated", folder, ALL, *rated, None))
+        images = yield from self._shown(f"{name}/rated", folder, *rated)
+        return Rated(folder, images, _beside(folder, "codes.csv"), discriminator is not None)
+
+    def _blind(self, name: str, before: Rated, after: Rated) -> Generator[Step, None, Rated]:
+        """Have people code both, mixed under new names; give the former with these codes."""
+        mixed, codes = self.out / name / "audit", self.out / name / "before_codes.csv"
+        yield Mix(f"{name}/audit", (before.segmentations, after.segmentations), self._seed(f"{name}/audit"), mixed)
+        yield MixedCodes(
+            f"{name}/audit/codes", mixed, _beside(mixed, "ratings.csv"), self._code_files(), (codes, after.codes)
+        )
+        return replace(before, codes=codes)
+
+    def _shown(self, name: str, folder: Path, datalist: Path, section: str) -> Generator[Step, None, Path]:
+        """Draw the montages of a folder's segmentations; give the folder of its images."""
+        images = _beside(folder, "images")
+        yield Links(f"{name}/images", datalist, section, folder, images)
+        yield self._commands.ours(f"{name}/montages", "montage", images, folder, _beside(folder, "montages"))
+        return images
+
+    def _code_files(self) -> tuple[Path, ...]:
+        return tuple(Path(file) for file in self.settings.code_files)
 
     def _coded(
         self, name: str, folder: Path, count: int, datalist: Path, section: str, discriminator: Path | None
     ) -> Generator[Step, None, Rated]:
         """Have so many segmentations of a folder coded."""
         settings = self.settings
-        images, montages, requests, codes = (
-            folder.with_name(f"{folder.name}_{what}") for what in ("images", "montages", "requests.csv", "codes.csv")
-        )
-        yield Links(f"{name}/images", datalist, section, folder, images)
-        yield self._commands.ours(f"{name}/montages", "montage", images, folder, montages)
+        requests, codes = _beside(folder, "requests.csv"), _beside(folder, "codes.csv")
+        images = yield from self._shown(name, folder, datalist, section)
         yield self._commands.ours(
             f"{name}/request", "request", requests, folder, count=count,
             seed=self._seed(name), audit=settings.audit,
@@ -227,9 +250,8 @@ class Plan:
         if settings.codes == SIMULATED:
             yield self._commands.ours(f"{name}/rate", "rate", folder, settings.truth, codes, cases=requests)
         else:
-            ratings = folder.with_name(f"{folder.name}_ratings.csv")
-            files = tuple(Path(file) for file in settings.code_files)
-            yield Codes(f"{name}/codes", folder, requests, ratings, files, codes, self.learner.by_organ)
+            ratings = _beside(folder, "ratings.csv")
+            yield Codes(f"{name}/codes", folder, requests, ratings, self._code_files(), codes, self.learner.by_organ)
         return Rated(folder, images, codes, discriminator is not None)
 
     def _discriminator(self, name: str, earlier: Path | None = None) -> Generator[Step, None, Path]:
@@ -347,3 +369,8 @@ class Plan:
             segmentations_before=before.segmentations, segmentations_after=after.segmentations,
             scores_before=before.segmentations / "summary.csv", scores_after=after.segmentations / "summary.csv",
         )  # fmt: skip
+
+
+def _beside(folder: Path, what: str) -> Path:
+    """What belongs to a folder lies beside it and has its name before its own."""
+    return folder.with_name(f"{folder.name}_{what}")

@@ -82,6 +82,42 @@ class Codes:
 
 
 @dataclass(frozen=True)
+class Mix:
+    """Mix the montages of the rated cases before and after a round under new names, for people to code them blind.
+
+    Attributes:
+        name: unique within the cycle.
+        segmentations: folders before and after, with their montages beside them.
+        seed: of the order.
+        folder: of the mixed montages; `<folder>_key.csv` tells what they are.
+    """
+
+    name: str
+    segmentations: tuple[Path, Path]
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class MixedCodes:
+    """Wait for people's codes of mixed montages, and give them to the segmentations that they are of.
+
+    Attributes:
+        name: unique within the cycle.
+        folder: see `Mix`.
+        ratings: CSV that people write, with the new names as case ids.
+        code_files: further CSVs, of which the ratings count that name the SHA-256 of a segmentation.
+        codes: CSVs of the codes before and after.
+    """
+
+    name: str
+    folder: Path
+    ratings: Path
+    code_files: Sequence[Path]
+    codes: tuple[Path, Path]
+
+
+@dataclass(frozen=True)
 class Remaining:
     """Write a datalist of the cases of which no segmentation was coded 0 yet; only these need candidates.
 
@@ -167,4 +203,4 @@ class Keep:
     verdicts: tuple[Path, ...] = ()
 
 
-Step = Command | Configs | Links | Codes | Remaining | Sample | HoldOut | Keep
+Step = Command | Configs | Links | Codes | Mix | MixedCodes | Remaining | Sample | HoldOut | Keep

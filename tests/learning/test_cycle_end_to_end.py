@@ -101,15 +101,17 @@ def test_a_cycle_waits_for_people_and_goes_on_with_their_codes(folder: Path):
         waited += 1
         line = done.stderr.splitlines()[-1]
         assert line.startswith("waiting for codes: ")
-        requests = Path(line.split("that ")[1].split(" lists")[0])
+        missing = Path(line.split("that ")[1].split(" lists")[0])
         ratings = Path(line.split("write the codes to ")[1].split(", and run")[0])
-        cases = pd.read_csv(requests)["case_id"]
-        montages = requests.with_name(requests.name.replace("_requests.csv", "_montages"))
+        cases = pd.read_csv(missing, dtype=str)["case_id"]
+        montages = Path(line.split("code the montages in ")[1].split(" that")[0])
         assert all((montages / f"{case_id}.png").is_file() for case_id in cases)
         codes = [number % 3 for number in range(len(cases))]
         pd.DataFrame({"case_id": cases, "code": codes, "rater": "a person"}).to_csv(ratings, index=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert waited == 3  # the rated cases before, the first segmentations, the rated cases after
+    assert waited == 2  # the first segmentations, and the rated cases before and after, mixed
+    for side in ("before", "rated"):
+        assert set(pd.read_csv(folder / "people" / "round1" / f"{side}_codes.csv")["rater"]) == {"a person"}
     shutil.rmtree(folder / "people")
 
 
