@@ -208,9 +208,11 @@ def adversarial(
         hu_window: HU that are black and white.
         montage_size: rows and columns of its montage.
     """
+    import pandas as pd
+
     from custom_components.bundle import load_discriminators
     from custom_components.data.case_files import volume_files
-    from custom_components.data.codes import load_codes
+    from custom_components.data.codes import load_codes, write_codes
     from custom_components.data.simulated_codes import rate_cohort
     from custom_components.learning.adversarial import fool_cohort, write_certain_codes
     from custom_components.options import check_number
@@ -236,11 +238,10 @@ def adversarial(
         cases=cases[:: -(-len(cases) // count)] if cases else [],
         steps=steps,
     )
-    if not found:
-        raise ValueError(
-            f"{segmentations}: none of {len(cases)} segmentations could be changed so that the score falls"
-        )
     path = Path(output) / "codes.csv"
+    if not found:
+        write_codes(pd.DataFrame(columns=["case_id", "code"]), path)
+        return f"none of {len(cases)} segmentations could be changed so that the score falls; see {path}"
     counts = (
         rate_cohort(output, truth, path).counts
         if table is None

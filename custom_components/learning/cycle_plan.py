@@ -98,7 +98,7 @@ class Plan:
             if self.learner.leave_out:
                 yield from self._left_out(name)
             discriminator = yield from self._discriminator(name)
-            watcher = (yield from self._watcher(name)) if settings.monitor else None
+            watcher = (yield from self._watcher(name, discriminator)) if settings.monitor else None
             if self.learner.candidates:
                 yield from self._candidates(name, weights, bundle, discriminator)
             yield self._pseudo_labels(name)
@@ -257,30 +257,42 @@ class Plan:
     def _discriminator(self, name: str, earlier: Path | None = None) -> Generator[Step, None, Path]:
         """Train the discriminator on all codes so far; give its weights."""
         folder = self.out / name / "discriminator"
-        yield self._commands.ours(
-            f"{name}/split", "split", folder / "qa_dataset.json",
-            codes=[one.codes for one in self._rated],
-            images=[one.images for one in self._rated],
-            segmentations=[one.segmentations for one in self._rated],
-            scores=self._scores(self._rated) if self.learner.fooled_weight > 1 else None,
-            seed=self.settings.seed,
+        scores = self._scores(self._rated) if self.learner.fooled_weight > 1 else None
+        yield self._split(f"{name}/split", folder, self._rated, scores=scores)
+        yield self._train_discriminator(f"{name}/discriminator", folder, ("train",), earlier)
+        return folder / "models" / "model.pt"
+
+    def _watcher(self, name: str, discriminator: Path) -> Generator[Step, None, Path]:
+        """Train a discriminator of another kind on the same codes and on what fools the first; it gives no gradient."""
+        folder, rated = self.out / name / "watcher", list(self._rated)
+        if self.settings.adversarial:
+            fooling, last = self.out / name / "adversarial", rated[-1]
+            yield self._commands.ours(
+                f"{name}/adversarial", "adversarial", last.images, last.segmentations, fooling,
+                codes=last.codes, discriminator_path=discriminator, count=self.settings.adversarial,
+            )  # fmt: skip
+            codes = fooling / "codes.csv"
+            if (
+                not codes.is_file() or codes.read_text(encoding="utf-8").count("\n") > 1
+            ):  # the step was done, without any
+                rated.append(Rated(fooling, last.images, codes, scored=False))
+        yield self._split(f"{name}/watcher/split", folder, rated)
+        yield self._train_discriminator(f"{name}/watcher", folder, ("train", "watcher"), None)
+        return folder / "models" / "model.pt"
+
+    def _split(self, name: str, folder: Path, rated: Sequence[Rated], **options: Any) -> Step:
+        return self._commands.ours(
+            name, "split", folder / "qa_dataset.json",
+            codes=[one.codes for one in rated],
+            images=[one.images for one in rated],
+            segmentations=[one.segmentations for one in rated],
+            seed=self.settings.seed, **options,
         )  # fmt: skip
-        yield self._train_discriminator(f"{name}/discriminator", folder, folder, ("train",), earlier)
-        return folder / "models" / "model.pt"
 
-    def _watcher(self, name: str) -> Generator[Step, None, Path]:
-        """Train a discriminator of another kind on the same codes; it never gives a gradient."""
-        folder = self.out / name / "watcher"
-        coded = self.out / name / "discriminator"
-        yield self._train_discriminator(f"{name}/watcher", folder, coded, ("train", "watcher"), None)
-        return folder / "models" / "model.pt"
-
-    def _train_discriminator(
-        self, name: str, folder: Path, coded: Path, configs: Sequence[str], earlier: Path | None
-    ) -> Step:
+    def _train_discriminator(self, name: str, folder: Path, configs: Sequence[str], earlier: Path | None) -> Step:
         return self._commands.bundle(
             name, "refresh" if earlier else "discriminator", "training", "qa_discriminator", configs,
-            datalist=coded / "qa_dataset.json", ckpt_dir=folder / "models", output_dir=folder / "training",
+            datalist=folder / "qa_dataset.json", ckpt_dir=folder / "models", output_dir=folder / "training",
             seed=self.settings.seed, resume=True, start_path=earlier,
             fooled_weight=self.learner.fooled_weight if self.learner.fooled_weight > 1 else None,
             **(REFRESH if earlier else {}),

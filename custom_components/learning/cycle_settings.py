@@ -108,7 +108,8 @@ LEARNERS: Mapping[str, Learner] = {
 
 BUNDLES = ("baseline_seg", "qa_discriminator", "qa_semi_seg")
 STEPS = (
-    "segment", "leave_out_organs", "montage", "request", "rate", "split", "discriminator", "refresh", "tune", "report",
+    "segment", "leave_out_organs", "montage", "request", "rate", "split", "discriminator", "refresh", "adversarial",
+    "tune", "report",
 )  # fmt: skip
 
 
@@ -135,11 +136,12 @@ class CycleSettings:
         rated_cases: see there.
         monitor: train a watcher, and let it look at the training; see
             `custom_components.handlers.fooling_monitor.FoolingMonitor`.
+        adversarial: segmentations that are changed until the discriminator likes them, for the watcher to learn from.
         seed: of all that is random.
         bundles_dir: where the bundles are.
         overlays: further configurations of each bundle, such as `phantom.yaml`.
         options: numbers of each step by name: segment, leave_out_organs, montage, request, rate, split, discriminator,
-            refresh (the discriminator between bursts), tune, report.
+            refresh (the discriminator between bursts), adversarial, tune, report.
     """
 
     datalist: str
@@ -157,13 +159,21 @@ class CycleSettings:
     rated_section: str = ""
     rated_cases: int = 50
     monitor: bool = True
+    adversarial: int = 40
     seed: int = 0
     bundles_dir: str = "bundles"
     overlays: Mapping[str, Sequence[str]] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, low in (("rounds", 1), ("requests", 1), ("fresh", 1), ("rated_cases", 1), ("seed", 0)):
+        for name, low in (
+            ("rounds", 1),
+            ("requests", 1),
+            ("fresh", 1),
+            ("rated_cases", 1),
+            ("adversarial", 0),
+            ("seed", 0),
+        ):
             check_number(getattr(self, name), name, low, whole=True)
         check_number(self.audit, "audit", 0, 1)
         check_flag(self.monitor, "monitor")

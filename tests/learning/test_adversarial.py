@@ -97,6 +97,18 @@ def test_command_writes_segmentations_on_the_grid_of_their_ct_with_codes_of_the_
     assert (changed != np.asarray(nib.load(folder / "truth" / "a.nii.gz").dataobj)).any()
 
 
+def test_where_nothing_can_be_changed_there_are_no_codes(call, tmp_path: Path, monkeypatch):
+    folder = cohort(tmp_path)
+    monkeypatch.setattr("custom_components.learning.adversarial.fool_cohort", lambda *_, **__: {})
+    code, out, _ = call(
+        "adversarial", str(folder / "images"), str(folder / "seg"), str(folder / "out"),
+        "--discriminator_path", str(folder / "model.pt"), "--truth", str(folder / "truth"), *GRID,
+    )  # fmt: skip
+    assert code == 0
+    assert out.startswith("none of 4 segmentations could be changed so that the score falls; see")
+    assert pd.read_csv(folder / "out" / "codes.csv").empty
+
+
 def test_codes_are_certain_or_none(tmp_path: Path):
     folder = cohort(tmp_path)
     labels = np.zeros((20, 20, 20), np.uint8)

@@ -183,8 +183,25 @@ def test_a_watcher_watches_unless_it_is_switched_off():
     assert option(found["round1/tune"], "watcher_paths") == "out/round1/watcher/models/model.pt"
     assert {option(found[f"round{n}/tune"], "monitor_start_path") for n in (1, 2)} == {"baseline.pt"}
     off = commands(replace(SETTINGS, monitor=False))
+    assert "round1/adversarial" not in off
     assert "round1/watcher" not in off
     assert "--monitor_interval" not in off["round1/tune"]
+
+
+def test_a_watcher_learns_what_fools_the_discriminator(tmp_path: Path):
+    found = commands(replace(SETTINGS, output_dir=str(tmp_path)))
+    words = found["round2/adversarial"]
+    assert words[3:6] == [f"{tmp_path}/round2/{name}" for name in ("first_images", "first", "adversarial")]
+    assert option(words, "discriminator_path") == f"{tmp_path}/round2/discriminator/models/model.pt"
+    assert option(words, "codes") == f"{tmp_path}/round2/first_codes.csv"
+    folders = option(found["round2/watcher/split"], "segmentations").split(",")
+    assert folders == [*option(found["round2/split"], "segmentations").split(","), f"{tmp_path}/round2/adversarial"]
+    assert option(found["round2/watcher"], "datalist") == f"{tmp_path}/round2/watcher/qa_dataset.json"
+    (tmp_path / "round2" / "adversarial").mkdir(parents=True)
+    (tmp_path / "round2" / "adversarial" / "codes.csv").write_text("case_id,code\n")  # none could be changed
+    split = commands(replace(SETTINGS, output_dir=str(tmp_path)))["round2/watcher/split"]
+    assert "adversarial" not in option(split, "segmentations")
+    assert "round1/adversarial" not in commands(replace(SETTINGS, adversarial=0))
 
 
 def test_options_and_overlays_of_the_settings_count_more():

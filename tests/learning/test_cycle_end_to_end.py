@@ -50,6 +50,7 @@ def cycle(folder: Path, name: str, **settings: object) -> subprocess.CompletedPr
         "baseline_path": str(folder / "base" / "model.pt"), "rounds": 1, "requests": 8, "fresh": 4, "rated_cases": 3,
         "overlays": overlays,
         "options": {
+            "adversarial": {**GRID, "montage_size": [64, 64], "steps": 2},
             "montage": {**GRID, "workers": 1}, "report": {**GRID, "workers": 1},
             "split": {"validation": 0.2, "test": 0.2},
             "discriminator": {"max_epochs": 1, "montage_size": [64, 64], "num_workers": 0},
