@@ -65,6 +65,35 @@ def request(
     return f"{len(chosen)} of {len(cases - coded)} segmentations without a code ({parts}); see {output}"
 
 
+def limit(scores: str, *, first_codes: str, taken_codes: str) -> str:
+    """Choose candidate_limit: what each limit would have given on cases that were coded with and without candidates.
+
+    Segment rated cases twice, as always and with --candidates N --candidate_limit -9, and have both coded.
+
+    Args:
+        scores: summary.csv of the inference with candidates, with first_score.
+        first_codes: CSV of codes of the first segmentations.
+        taken_codes: CSV of codes of those that were taken.
+    """
+    from custom_components.data.codes import load_codes
+    from custom_components.data.score_files import FIRST_SCORE, read_scores
+    from custom_components.learning.candidate_limit import best_limit, limits
+
+    codes = []
+    for path in (first_codes, taken_codes):
+        table, problems = load_codes(path)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        codes.append(table[table["code"].notna()].groupby("case_id")["code"].mean().to_dict())
+    found = limits(read_scores(scores, FIRST_SCORE), *codes)
+    best = best_limit(found)
+    rows = [
+        f"{one.limit:.1f}    {'/'.join(map(str, one.counts)):<12} {one.tried:4.0%}" + ("  <" if one is best else "")
+        for one in found
+    ]
+    return "\n".join(["limit  codes 0/1/2  tried", *rows, f"fewest failures with candidate_limit {best.limit:.1f}"])
+
+
 def pseudo_labels(
     output: str,
     *,

@@ -8,29 +8,33 @@ from pathlib import Path
 
 from custom_components.case_ids import CASE_ID
 
-SCORE = "score"
+SCORE, FIRST_SCORE = "score", "first_score"
 
 
-def read_scores(path: str | Path) -> dict[str, float]:
+def read_scores(path: str | Path, column: str = SCORE) -> dict[str, float]:
     """Read the score of each case from a CSV with the columns `case_id` and `score`, such as `qa_scores.csv`.
 
     A case without a score, because it was set aside, is left out.
+
+    Args:
+        path: the CSV.
+        column: another one of scores, such as `first_score` of an inference with candidates.
 
     Raises:
         ValueError: the file cannot be read, lacks a column or all scores, holds a score that is no number, or two of
             one case; one line that says which.
     """
-    rows = _rows(path, SCORE)
+    rows = _rows(path, column)
     scores: dict[str, float] = {}
     for line, row in enumerate(rows, start=2):
-        case_id, cell = row[CASE_ID], (row[SCORE] or "").strip()
+        case_id, cell = row[CASE_ID], (row[column] or "").strip()
         if not cell:
             continue
         if case_id in scores:
             raise ValueError(f"{path}, line {line}: case_id {case_id!r} is there twice, expected once")
         scores[case_id] = _number(cell, f"{path}, line {line}: case_id {case_id!r}")
     if not scores:
-        raise ValueError(f"{path}: no case has a score, expected at least one")
+        raise ValueError(f"{path}: no case has a {column}, expected at least one")
     return scores
 
 
