@@ -1,4 +1,4 @@
-"""The commands `python -m custom_components codes ...`: count, compare, merge, split and request codes, choose a limit."""
+"""The commands `python -m custom_components codes ...`: count, compare, merge, split, request, choose a limit."""
 
 from __future__ import annotations
 
