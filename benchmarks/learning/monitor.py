@@ -39,7 +39,11 @@ def main(out: str, seed: int = 0) -> None:
     bench = Bench(Path(out).absolute(), seed)
     name = "monitor/published"
     rows = [{"iteration": 0, **_counts(bench, bench.segment("results/baseline", bench.baseline, "rated"))}]
-    watched = {"epoch_cases": EPOCH, "lr_power": 0, "watcher_paths": bench.watcher, "monitor_interval": LOOK}
+    coded = bench.folder / DEFAULT / "round1" / "dataset.json"
+    watched = {
+        "epoch_cases": EPOCH, "lr_power": 0, "watcher_paths": bench.watcher, "monitor_interval": LOOK,
+        "datalist": coded, "reference_section": "pseudo",
+    }  # fmt: skip
     for iteration in CODED:
         bench.tune(
             name, "train_published", step=f"tune{iteration}", max_epochs=iteration // EPOCH,
@@ -55,8 +59,7 @@ def main(out: str, seed: int = 0) -> None:
     print(f"published: {_verdict(training)}; see {training / 'fooling.png'}")
     for path in sorted((bench.folder / DEFAULT).rglob("fooling.json")):
         print(f"{path.parent.parent.relative_to(bench.folder)}: {_verdict(path.parent)}")
-    default = {"datalist": bench.folder / DEFAULT / "round1" / "dataset.json", **MOVED, **GREYS}
-    for source, options in (("labels", {"pseudo_section": "null"}), (DEFAULT, default)):
+    for source, options in (("labels", {"pseudo_section": "null"}), (DEFAULT, {**MOVED, **GREYS})):
         for rate in (TUNING["learning_rate"], PUBLISHED_RATE):
             begun = f"monitor/{source}_{rate}"
             bench.tune(begun, max_epochs=OTHERS // EPOCH, learning_rate=rate, **watched, **options)

@@ -60,10 +60,13 @@ def act(step: Step) -> str:
 
 @act.register
 def _(step: Configs) -> str:
-    for bundle, file in step.files:
+    taken: set[tuple[str, str]] = set()
+    for number, (bundle, file) in enumerate(step.files):
         if not file.is_file():
             raise ValueError(f"{file}: no such configuration of {bundle}")
-        with complete_file(step.folder / bundle / file.name) as partial:
+        name = f"{number}_{file.name}" if (bundle, file.name) in taken else file.name
+        taken.add((bundle, file.name))
+        with complete_file(step.folder / bundle / name) as partial:
             shutil.copyfile(file, partial)
     return f"{len(step.files)} configurations kept in {step.folder}"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,27 @@ def fooling_monitor(
         size=size,
         inferer=inferer,
     )
+
+
+@exit_on_user_error
+def fooling_rule(limits: Mapping[str, float]) -> FoolingRule:
+    """Make the rule of a configuration's `monitor_limits`; a limit that is not named has its usual value.
+
+    Raises:
+        SystemExit: a limit is unknown or out of range; one line, and exit code 1.
+
+    Example:
+        >>> fooling_rule({"fall": 0.2})
+        FoolingRule(fall=0.2, agreement=0.5, rise=0.1, bias=0.08, steepness=6.0)
+    """
+    known = [one.name for one in fields(FoolingRule)]
+    if not isinstance(limits, Mapping):
+        raise ValueError(f"monitor_limits is {limits!r}, expected numbers by name")
+    if unknown := [name for name in limits if name not in known]:
+        raise ValueError(f"monitor_limits: {unknown[0]!r} is unknown, expected some of {', '.join(known)}")
+    for name, value in limits.items():
+        check_number(value, f"monitor_limits: {name}", 0)
+    return FoolingRule(**limits)
 
 
 def _good_cases(datalist: str | Path, section: str) -> list[dict[str, Any]]:

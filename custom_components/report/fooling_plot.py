@@ -36,9 +36,11 @@ def draw_looks(table: pd.DataFrame, flagged: str = "") -> Figure:
     shapes.set_ylim(-0.02, max(1.02, 1.05 * float(table["drift"].max())))
     organs = [name for name in table.columns if name.endswith("_ml")]
     relative = pd.DataFrame({name: table[name] / max(float(table[name].iloc[0]), 1e-6) for name in organs})
+    relative["pieces"] = table["pieces"] / max(float(table["pieces"].iloc[0]), 1e-6)
     relative["iteration"] = table["iteration"]
-    _lines(volumes, relative, {name: name.removesuffix("_ml").replace("_", " ") for name in organs})
-    volumes.set_ylabel("mean volume / start")
+    names = {name: name.removesuffix("_ml").replace("_", " ") for name in organs}
+    _lines(volumes, relative, {**names, "pieces": "pieces of an organ"})
+    volumes.set_ylabel("mean volume, pieces / start")
     volumes.set_xlabel("iteration")
     if len(relative) and float(relative[organs].max(axis=None)) > 3:
         volumes.set_yscale("log")

@@ -283,11 +283,17 @@ def test_a_round_keeps_the_configurations_that_it_runs_with(cohort: Path):
     overlay = cohort / "phantom.yaml"
     overlay.write_text("max_epochs: 3\n")
     bundles = Path(__file__).resolve().parents[2] / "bundles"
-    settings = replace(SETTINGS, bundles_dir=str(bundles), overlays={"qa_semi_seg": [str(overlay)]})
+    namesake = cohort / "other" / "phantom.yaml"
+    namesake.parent.mkdir()
+    namesake.write_text("max_epochs: 4\n")
+    overlays = {"qa_semi_seg": [str(overlay), str(namesake)]}
+    settings = replace(SETTINGS, bundles_dir=str(bundles), overlays=overlays)
     (step,) = (step for step in Plan(settings) if step.name == "round1/configs")
     step = replace(step, folder=cohort / "configs")
     act(step)
     assert (cohort / "configs" / "qa_semi_seg" / "phantom.yaml").read_text() == "max_epochs: 3\n"
+    (second,) = (cohort / "configs" / "qa_semi_seg").glob("*_phantom.yaml")
+    assert second.read_text() == "max_epochs: 4\n"
     copied = (cohort / "configs" / "qa_discriminator" / "train.yaml").read_text()
     assert copied == (bundles / "qa_discriminator" / "configs" / "train.yaml").read_text()
     overlay.unlink()

@@ -7,10 +7,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from custom_components.anatomy import INDEX
-from custom_components.learning.monitoring import fooling_monitor
+from custom_components.learning.fooling import FoolingRule
+from custom_components.learning.monitoring import fooling_monitor, fooling_rule
 from custom_components.networks import QADiscriminator
 from custom_components.preprocessing import ct_preprocessing
 
@@ -76,3 +78,24 @@ def test_weights_to_compare_with_are_those_of_the_file(datalist: Path):
     assert not torch.equal(made.network.weight, start.weight)
     with pytest.raises(SystemExit, match=r"monitor_start_path.*absent.pt|absent.pt.*monitor_start_path"):
         monitor(datalist, {"a": 0}, start_path=datalist.parent / "absent.pt")
+
+
+def test_limits_of_the_configuration_are_those_of_the_rule():
+    path = Path(__file__).resolve().parents[2] / "bundles" / "qa_semi_seg" / "configs" / "train.yaml"
+    assert fooling_rule(yaml.safe_load(path.read_text())["monitor_limits"]) == FoolingRule()
+    assert fooling_rule({"steepness": 2}).steepness == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"fal": 1}, "monitor_limits: 'fal' is unknown, expected some of fall, agreement"),
+        ({"fall": "x"}, "monitor_limits: fall is 'x', expected a number of at least 0"),
+        ({"agreement": 2}, "agreement is 2, expected a number from 0 to 1"),
+        (0.1, "monitor_limits is 0.1, expected numbers by name"),
+    ],
+)
+def test_limits_that_cannot_be_are_one_line(limits, message: str):
+    with pytest.raises(SystemExit) as stopped:
+        fooling_rule(limits)
+    assert str(stopped.value).startswith(f"error: {message}")
