@@ -13,6 +13,7 @@ from confidence import most_confident
 from workbench import HERE, Bench
 
 from custom_components.data.datalist import copy_datalist
+from custom_components.learning.cycle_settings import LEARNERS
 
 CANDIDATES = 16
 LIMIT = 0.8
@@ -30,6 +31,11 @@ WATCHED = 240
 
 BURSTS = 10
 FRESH = 40
+REFRESH = {
+    "max_epochs": 2, "fooled_weight": LEARNERS["refreshed"].fooled_weight, "corruption#prob": 0.4,
+    "corruption#modes#over_painted": 4,
+}  # fmt: skip
+"""Numbers of a judge's training between two bursts, as in a cycle, but for its epochs: there are more codes here."""
 
 
 @dataclass
@@ -102,7 +108,7 @@ def published(bench: Bench) -> Outcome:
 
 
 def refreshed(bench: Bench) -> Outcome:
-    """The QA-score loss with a small weight, in bursts between which fresh results are coded and learnt from."""
+    """The QA-score loss with a small weight, in bursts; between them the judge learns from what fooled it."""
     sources, judge, weights, ratings, seconds = [first(bench)], bench.judge, bench.baseline, coded(first(bench)[1]), 0.0
     for burst in range(BURSTS):
         name = f"refreshed/burst{burst}"
@@ -116,7 +122,8 @@ def refreshed(bench: Bench) -> Outcome:
             folder = bench.segment(name, weights, "unlabeled", fresh, discriminator_path=judge)
             sources.append((folder, bench.rate(folder)))
             ratings += coded(sources[-1][1])
-            judge = bench.discriminator(f"{name}/judge", sources, start_path=judge, max_epochs=2)
+            scores = ["", *(folder / "summary.csv" for folder, _ in sources[1:])]
+            judge = bench.discriminator(f"{name}/judge", sources, scores=scores, start_path=judge, **REFRESH)
     return Outcome(weights, ratings, seconds)
 
 

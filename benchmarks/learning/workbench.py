@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,14 +227,21 @@ class Bench:
         )  # fmt: skip
         return output
 
-    def discriminator(self, name: str, coded: list[tuple[Path, Path]], *overlays: str, **options: Any) -> Path:
-        """Train a discriminator on folders and their codes, without their truth."""
+    def discriminator(
+        self,
+        name: str,
+        coded: list[tuple[Path, Path]],
+        *overlays: str,
+        scores: Sequence[Path | str] = (),
+        **options: Any,
+    ) -> Path:
+        """Train a discriminator on folders and their codes, without their truth; perhaps with the scores they had."""
         folder = self.folder / name
         segmentations, codes = (",".join(str(pair[place]) for pair in coded) for place in (0, 1))
         images = ",".join([str(self.cohort / "imagesTs")] * len(coded))
         self.ours(
             f"{name}/split", "codes", "split", folder / "qa_dataset.json", codes=codes, segmentations=segmentations,
-            images=images, validation=0.1, test=0.1, seed=self.seed,
+            images=images, validation=0.1, test=0.1, seed=self.seed, scores=",".join(map(str, scores)) or None,
         )  # fmt: skip
         self.bundle(
             f"{name}/train", "training", "qa_discriminator", "train", *overlays,
