@@ -322,7 +322,7 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
     curves = [pd.read_csv(tmp_path / name / "training" / "learning_curve.csv") for name in ("whole", "parts")]
     pd.testing.assert_frame_equal(*curves)
     looks = [pd.read_csv(tmp_path / name / "training" / "fooling.csv") for name in ("whole", "parts")]
-    assert list(looks[0]["iteration"]) == [0, 1, 3, 6, 9, 12]
+    assert list(looks[0]["iteration"]) == [0, 1, 2, 3, 6, 9, 12]
     assert looks[0]["watcher_score"].notna().all()
     pd.testing.assert_frame_equal(*looks)
 
