@@ -334,7 +334,7 @@ def test_every_number_that_makes_another_experiment_is_among_the_settings_of_the
     numbers = names[names.index("seed") : names.index("network_def")]
     free = {"max_epochs", "max_nonfinite", "resume", "keep", "val_interval", "num_workers", "compile"}
     free |= {"unlabeled_cache_rate", "unlabeled_workers", "watcher_paths", "watcher_view", "reference_section"}
-    free |= {"monitor_interval", "monitor_cases", "monitor_stop"}
+    free |= {"monitor_interval", "monitor_cases", "monitor_stop", "monitor_start_path", "monitor_limits"}
     assert set(numbers) - free == set(state["settings"]) - {"cross_entropy_weight"}
 
 
