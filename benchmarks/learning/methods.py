@@ -13,6 +13,7 @@ from confidence import most_confident
 from workbench import HERE, Bench
 
 from custom_components.data.datalist import copy_datalist
+from custom_components.learning.cycle_plan import REFRESH
 from custom_components.learning.cycle_settings import LEARNERS
 
 CANDIDATES = 16
@@ -31,10 +32,7 @@ WATCHED = 240
 
 BURSTS = 10
 FRESH = 40
-REFRESH = {
-    "max_epochs": 2, "fooled_weight": LEARNERS["refreshed"].fooled_weight, "corruption#prob": 0.4,
-    "corruption#modes#over_painted": 4,
-}  # fmt: skip
+FRESH_JUDGE = {**REFRESH, "max_epochs": 2, "fooled_weight": LEARNERS["refreshed"].fooled_weight}
 """Numbers of a judge's training between two bursts, as in a cycle, but for its epochs: there are more codes here."""
 
 
@@ -123,7 +121,7 @@ def refreshed(bench: Bench) -> Outcome:
             sources.append((folder, bench.rate(folder)))
             ratings += coded(sources[-1][1])
             scores = ["", *(folder / "summary.csv" for folder, _ in sources[1:])]
-            judge = bench.discriminator(f"{name}/judge", sources, scores=scores, start_path=judge, **REFRESH)
+            judge = bench.discriminator(f"{name}/judge", sources, scores=scores, start_path=judge, **FRESH_JUDGE)
     return Outcome(weights, ratings, seconds)
 
 

@@ -8,8 +8,8 @@ r"""Compare ways to learn from QA codes, each from the same baselines and with t
 What was done in OUT is not done again. The second command writes the result of each method of the proof, as soon as it
 is there, into `benchmarks/results/learning.json`, beside those of other seeds; settings are chosen with the first one
 only, on cases that nothing learns from and that are not in the test. There other ideas can be run too, by name. The
-third one does it once at the paper's grid, on a GPU, and writes `learning_paper_grid.json`; its methods run beside each
-other, so their seconds say little.
+third one does it once at the paper's grid and writes `learning_paper_grid.json`; its methods run beside each other, so
+their seconds say little.
 """
 
 from __future__ import annotations

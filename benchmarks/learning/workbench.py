@@ -83,7 +83,7 @@ SIZES = {
 }  # fmt: skip
 """Without the easiest tenth of the shifts, whose cases a baseline nearly all solves: with them one had codes 0/1/2 of
 39, 34 and 27 per cent, and has 32, 38 and 30 without. After 800 epochs a network on 12 small volumes gains nothing
-more, see `phantom_difficulty.sh`; those at the paper's grid are planned for two hours, and have not been run yet.
+more, see `phantom_difficulty.sh`; those at the paper's grid have not been run yet.
 """
 
 

@@ -23,6 +23,7 @@ from custom_components.learning.cycle_steps import (
     Sample,
     Step,
 )
+from custom_components.options import check_number
 
 ALL = 0
 """As a number of requests: every segmentation."""
@@ -129,7 +130,7 @@ class Plan:
 
     def _seed(self, name: str) -> int:
         """Of a random choice, which is another one in each step."""
-        return self.settings.seed + int.from_bytes(hashlib.sha256(name.encode()).digest()[:3])
+        return self.settings.seed + int.from_bytes(hashlib.sha256(name.encode()).digest()[:3], "big")
 
     def _rated_cases(self) -> Generator[Step, None, tuple[Path, str]]:
         """Choose the cases that are coded after each round."""
@@ -272,9 +273,8 @@ class Plan:
                 codes=last.codes, discriminator_path=discriminator, count=self.settings.adversarial,
             )  # fmt: skip
             codes = fooling / "codes.csv"
-            if (
-                not codes.is_file() or codes.read_text(encoding="utf-8").count("\n") > 1
-            ):  # the step was done, without any
+            found_none = codes.is_file() and len(codes.read_text(encoding="utf-8").splitlines()) < 2  # once it was done
+            if not found_none:
                 rated.append(Rated(fooling, last.images, codes, scored=False))
         yield self._split(f"{name}/watcher/split", folder, rated)
         yield self._train_discriminator(f"{name}/watcher", folder, ("train", "watcher"), None)
@@ -322,6 +322,7 @@ class Plan:
         learner, folder = self.learner, self.out / name
         self._tunings += 1  # each draws other cases and changes
         epochs = self.settings.options.get("tune", {}).get("max_epochs", EPOCHS)
+        check_number(epochs, "options: tune: max_epochs", 1, whole=True)
         return self._commands.bundle(
             f"{name}/tune", "tune", "training", "qa_semi_seg",
             ("train",) if learner.pseudo_labels else ("train", "train_published"),

@@ -147,6 +147,8 @@ def test_bursts_share_the_epochs_and_between_them_the_discriminator_learns_what_
     assert "--max_epochs" not in found["round1/discriminator"]
     assert "--scores" not in found["round1/split"]  # nothing has a score yet
     assert option(found["round1/burst1/split"], "scores") == ",out/round1/burst1/fresh/summary.csv"
+    with pytest.raises(ValueError, match="options: tune: max_epochs is 'many', expected a whole number of at least 1"):
+        commands(replace(fewer, options={"tune": {"max_epochs": "many"}}))
     others = replace(fewer, options={"refresh": {"max_epochs": 9}})
     assert option(commands(others)["round1/burst1/discriminator"], "max_epochs") == "9"
     seeds = [step.seed for step in Plan(replace(SETTINGS, learner=LEARNERS["refreshed"])) if isinstance(step, Sample)]
