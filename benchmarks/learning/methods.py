@@ -13,8 +13,10 @@ from confidence import most_confident
 from workbench import HERE, Bench
 
 from custom_components.data.datalist import copy_datalist
+from custom_components.learning.cycle_actions import act
 from custom_components.learning.cycle_plan import REFRESH
 from custom_components.learning.cycle_settings import LEARNERS
+from custom_components.learning.cycle_steps import Remaining
 
 CANDIDATES = 16
 LIMIT = 0.8
@@ -328,14 +330,7 @@ def _sample(bench: Bench, name: str, count: int, seed: int) -> Path:
 
 
 def _remaining(bench: Bench, name: str, sources: list[tuple[Path, Path]]) -> Path:
-    """Write a datalist of the unlabelled cases that have no segmentation coded 0 yet."""
+    """Write a datalist of the unlabelled cases that have no segmentation coded 0 yet, as a cycle does."""
     output = bench.folder / name / "remaining.json"
-    good: set[str] = set()
-    for _, codes in sources:
-        table = pd.read_csv(codes)
-        good |= set(table.loc[table["code"] == 0, "case_id"])
-    content = json.loads(bench.datalist.read_text())["unlabeled"]
-    left = [entry for entry in content if Path(entry["image"]).name.removesuffix(".nii.gz") not in good]
-    entries = [{"image": str((bench.cohort / entry["image"]).absolute())} for entry in left]
-    copy_datalist(bench.datalist, output, {"unlabeled": entries})
+    act(Remaining(name, bench.datalist, "unlabeled", tuple(codes for _, codes in sources), output))
     return output
