@@ -10,27 +10,28 @@ import pandas as pd
 from custom_components.anatomy import JUDGED_ORGANS, ORGAN_NAMES
 from custom_components.case_ids import CASE_ID
 
-_SIDES = {"kidney": ("right_kidney", "left_kidney")}
+_KIDNEY = re.compile(r"((?:\b(?:left|right)\b\W*(?:(?:and|or)\b\W*)?)*)\bkidneys?\b")
 
 
 def named_organs(reason: str) -> frozenset[str]:
     """Find the organs that a rater's words name, in the order and with the words between that people like.
 
-    A kidney without a side is both.
+    A kidney without a side is both; English names only.
 
     Example:
         >>> sorted(named_organs("Spleen leaks; left kidney missing"))
         ['left_kidney', 'spleen']
         >>> sorted(named_organs("kidneys 0.42"))
         ['left_kidney', 'right_kidney']
+        >>> sorted(named_organs("left and right kidney too small"))
+        ['left_kidney', 'right_kidney']
         >>> sorted(named_organs("blurred"))
         []
     """
     text = re.sub(r"[\s_]+", " ", reason.lower())
     found = {name for name in ORGAN_NAMES if re.search(rf"\b{name.replace('_', ' ')}s?\b", text)}
-    for word, sides in _SIDES.items():
-        if re.search(rf"(?<!left )(?<!right )\b{word}s?\b", text):
-            found.update(sides)
+    for sides in _KIDNEY.findall(text):
+        found.update(f"{side}_kidney" for side in ("left", "right") if side in sides or not sides)
     return frozenset(found)
 
 
