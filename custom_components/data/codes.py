@@ -111,7 +111,7 @@ def load_codes(
             table["rater"] = rater
         tables.append(table)
         problems += found
-    checked = check_cases(_concatenated(tables), known=known, segmentations=segmentations)
+    checked = check_cases(concatenate_codes(tables), known=known, segmentations=segmentations)
     merged = merge_duplicates(checked.table)
     problems += checked.problems + merged.problems
     order = {str(path): number for number, path in enumerate(files)}
@@ -127,6 +127,13 @@ def _names_apart(files: Sequence[str | Path]) -> list[str]:
             return names
     twice = next(path for path, name in zip(files, names, strict=True) if names.count(name) > 1)
     raise ValueError(f"{twice}: is given twice, expected each file of codes once")
+
+
+def concatenate_codes(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables of codes one below the other; columns that a table lacks are empty there."""
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=[*COLUMNS])
+    texts = [name for name in table.columns if name not in ("code", "seconds")]
+    return table.fillna(dict.fromkeys(texts, "")).astype(dict.fromkeys(texts, "string"))
 
 
 def write_codes(table: pd.DataFrame, path: str | Path) -> None:
@@ -192,10 +199,3 @@ def _check_other_cells(table: pd.DataFrame) -> list[Problem]:
             problems.append(problem_of(place, row, field, row[field], expected, "kept", detail))
     table["seconds"] = seconds
     return problems
-
-
-def _concatenated(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Put tables one below the other; columns that a table lacks are empty there."""
-    table = pd.concat(tables)
-    texts = [name for name in table.columns if name not in ("code", "seconds")]
-    return table.fillna(dict.fromkeys(texts, "")).astype(dict.fromkeys(texts, "string"))

@@ -77,7 +77,8 @@ def copy_datalist(source: str | Path, output: str | Path, changes: Mapping[str, 
         raise ValueError(f"datalist is {source}: {getattr(error, 'strerror', None) or 'no JSON'}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{source}: holds a {type(content).__name__}, expected lists by section")
-    base, folder = source.parent.absolute(), output.parent.absolute()
+    # whoever reads `../x` goes up from where a folder is, and not from a link to it
+    base, folder = source.parent.resolve(), output.parent.resolve()
     for name, value in {**content, **changes}.items():
         content[name] = [_moved(entry, base, folder) for entry in value] if isinstance(value, list) else value
     with complete_file(output) as partial:

@@ -125,7 +125,7 @@ def _relative(value: Any, output: Path) -> Any:
     if not isinstance(value, Path):
         return value
     try:
-        return Path(os.path.relpath(value, output.parent)).as_posix()
+        return Path(os.path.relpath(value.absolute(), output.parent.resolve())).as_posix()
     except ValueError:  # another drive of Windows
         return str(value.resolve())
 

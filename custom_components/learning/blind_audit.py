@@ -75,13 +75,15 @@ def sides_of(key: pd.DataFrame, ratings: pd.DataFrame) -> tuple[pd.DataFrame, pd
     Returns:
         Those before and those after, with the cases' own ids.
     """
-    is_named = ratings[CASE_ID].isin(key[NAME])
-    named = (
-        ratings[is_named]
-        .drop(columns=SHA256)
-        .merge(key.rename(columns={CASE_ID: "case"}), left_on=CASE_ID, right_on=NAME)
-    )
-    others = ratings[~is_named].merge(key.rename(columns={CASE_ID: "case"}), on=SHA256)
-    found = pd.concat([named, others])
-    found[CASE_ID] = found["case"]
-    return tuple(found.loc[found[SIDE] == side, ratings.columns] for side in (0, 1))
+    sides = []
+    for side in (0, 1):
+        part = key[key[SIDE] == side]
+        by_name, by_digest = (dict(zip(part[column], part[CASE_ID], strict=True)) for column in (NAME, SHA256))
+        of_case = dict(zip(part[CASE_ID], part[SHA256], strict=True))
+        is_named = ratings[CASE_ID].isin(key[NAME])
+        cases = ratings[CASE_ID].map(by_name).where(is_named, ratings[SHA256].map(by_digest))
+        found = ratings[cases.notna()].copy()
+        found[CASE_ID] = cases.dropna().astype("string")
+        found[SHA256] = found[CASE_ID].map(of_case).astype("string")
+        sides.append(found)
+    return sides[0], sides[1]

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import singledispatch
 from pathlib import Path
 
 import pandas as pd
 
-from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES
+from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import sha256_of, volume_files
+from custom_components.data.case_links import SERIES, link_case
 from custom_components.data.cases import Case, read_datalist
+from custom_components.data.code_checks import merge_duplicates
+from custom_components.data.code_problems import Problem
 from custom_components.data.code_values import CODES
 from custom_components.data.codes import Codes as LoadedCodes
-from custom_components.data.codes import load_codes, read_codes, write_codes
+from custom_components.data.codes import concatenate_codes, load_codes, read_codes, write_codes
+from custom_components.data.consensus import consensus
 from custom_components.data.datalist import copy_datalist
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
@@ -77,79 +80,85 @@ def _(step: Links) -> str:
     segmented = sorted(volume_files(step.segmentations).keys() & cases.keys())
     for case_id in segmented:
         if ERROR not in cases[case_id]:
-            _link(cases[case_id], step.folder)
+            link_case(cases[case_id], step.folder)
     return f"{len(segmented)} images linked in {step.folder}"
-
-
-def _link(case: Case, folder: Path) -> None:
-    """Give a case's image a name in a folder: links to its file, or to all slices of its DICOM series."""
-    image = case["image"]
-    single = isinstance(image, str) and Path(image).is_file()
-    if single:
-        suffix = next((end for end in VOLUME_SUFFIXES if str(image).lower().endswith(end)), "")
-        pairs = [(Path(image), folder / f"{case[CASE_ID]}{suffix}")]
-    else:
-        files = sorted(Path(image).iterdir()) if isinstance(image, str) else [Path(one) for one in image]
-        pairs = [(file, folder / case[CASE_ID] / file.name) for file in files]
-    for file, link in pairs:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(file.resolve(), link.parent.resolve()))
 
 
 @act.register
 def _(step: Sample) -> str:
-    chosen, left = _drawn(step)
+    chosen, left, unusable = _drawn(step)
     copy_datalist(step.datalist, step.output, {step.section: chosen})
-    return f"{len(chosen)} of {len(chosen) + len(left)} cases are drawn; see {step.output}"
+    return f"{len(chosen)} of {len(chosen) + len(left)} cases are drawn{unusable}; see {step.output}"
 
 
 @act.register
 def _(step: HoldOut) -> str:
-    chosen, left = _drawn(step)
+    chosen, left, unusable = _drawn(step)
     if not left:
         raise ValueError(f"{step.datalist}: {step.section} has {len(chosen)} cases, expected more than {step.count}")
     copy_datalist(step.datalist, step.output, {step.section: left, step.to: chosen})
-    return f"{len(chosen)} of {len(chosen) + len(left)} cases are held out as {step.to}; see {step.output}"
+    count = len(chosen) + len(left)
+    return f"{len(chosen)} of {count} cases are held out as {step.to}{unusable}; see {step.output}"
 
 
-def _drawn(step: Sample | HoldOut) -> tuple[list[Case], list[Case]]:
-    """Entries of random cases of a section, and of the others, in the order of their ids."""
-    cases = [case for case in read_datalist(step.datalist, section=step.section) if ERROR not in case]
-    order = sorted(cases, key=lambda case: hashlib.sha256(f"{step.seed} {case[CASE_ID]}".encode()).digest())
-    chosen = {case[CASE_ID] for case in order[: step.count]}
+def _drawn(step: Sample | HoldOut) -> tuple[list[Case], list[Case], str]:
+    """Entries of random cases of a section, of the others, and what cannot be used.
+
+    The series of one DICOM folder stay together, because they are of one patient.
+    """
+    usable, unusable = _usable(step.datalist, step.section)
+    groups: dict[str, list[Case]] = {}
+    for case in usable:
+        groups.setdefault(_group(case), []).append(case)
+    chosen: set[str] = set()
+    for group in sorted(groups, key=lambda name: hashlib.sha256(f"{step.seed} {name}".encode()).digest()):
+        if len(chosen) >= step.count:
+            break
+        chosen.update(case[CASE_ID] for case in groups[group])
     parts: tuple[list[Case], list[Case]] = [], []
-    for case in cases:
-        parts[case[CASE_ID] not in chosen].append(_entry(case))
-    return parts
+    for case in usable:
+        parts[case[CASE_ID] not in chosen].append(_entry(case, step.output))
+    return *parts, unusable
 
 
-def _entry(case: Case) -> Case:
-    """The entry of a case in a datalist; of a DICOM series its folder."""
-    image = case["image"] if isinstance(case["image"], str) else Path(case["image"][0]).parent
-    return {CASE_ID: case[CASE_ID], "image": str(Path(image).absolute())}
+def _usable(datalist: Path, section: str) -> tuple[list[Case], str]:
+    """The cases of a section that can be used, in the order of their ids, and words about the others."""
+    cases = read_datalist(datalist, section=section)
+    errors = [case[ERROR] for case in cases if ERROR in case]
+    words = f", {len(errors)} cannot be used ({errors[0]})" if errors else ""
+    return [case for case in cases if ERROR not in case], words
+
+
+def _group(case: Case) -> str:
+    return str(case[CASE_ID]) if isinstance(case["image"], str) else str(Path(case["image"][0]).parent)
+
+
+def _entry(case: Case, output: Path) -> Case:
+    """The entry of a case in a datalist; one of several series of a DICOM folder gets a folder of its own."""
+    image = case["image"]
+    path = Path(image) if isinstance(image, str) else link_case(case, output.parent / SERIES)
+    return {CASE_ID: case[CASE_ID], "image": str(path.absolute())}
 
 
 @act.register
 def _(step: Remaining) -> str:
-    cases = read_datalist(step.datalist, section=step.section)
-    good: set[str] = set()
-    for path in step.codes:
-        table = read_codes(path).table
-        good |= set(table.loc[table["code"] == CODES[0], CASE_ID])
-    remaining = [case for case in cases if case[CASE_ID] not in good and ERROR not in case]
-    copy_datalist(step.datalist, step.output, {step.section: [_entry(case) for case in remaining]})
-    return f"{len(remaining)} of {len(cases)} cases have no segmentation coded 0; see {step.output}"
+    cases, unusable = _usable(step.datalist, step.section)
+    good = {case_id for path in step.codes for case_id, code in _codes_of(path).items() if code == CODES[0]}
+    remaining = [case for case in cases if case[CASE_ID] not in good]
+    copy_datalist(step.datalist, step.output, {step.section: [_entry(case, step.output) for case in remaining]})
+    return f"{len(remaining)} of {len(cases)} cases have no segmentation coded 0{unusable}; see {step.output}"
 
 
 @act.register
 def _(step: Codes) -> str:
     requested = [one.case_id for one in read_requests(step.requests)]
-    found = [load_codes(step.ratings, segmentations=step.segmentations)] if step.ratings.is_file() else []
     paths = volume_files(step.segmentations)
-    digests = {sha256_of(paths[case_id][-1]) for case_id in requested if case_id in paths}
-    codes = _rated([*found, *_of_files(step.code_files, digests)])
-    codes = codes[codes[CASE_ID].isin(requested)]
+    digests = {case_id: sha256_of(paths[case_id][-1]) for case_id in requested if case_id in paths}
+    found = [load_codes(step.ratings, segmentations=step.segmentations)] if step.ratings.is_file() else []
+    table = _joined([*found, *_of_files(step.code_files, set(digests.values()))])
+    table = table[table[CASE_ID].isin(digests)].copy()
+    table[SHA256] = table[CASE_ID].map(digests)
+    codes = _rated(table)
     _stop_for_missing(step, requested, set(codes[CASE_ID]), step.segmentations)
     write_codes(codes, step.codes)
     return f"{len(requested)} segmentations are coded; see {step.codes}"
@@ -166,14 +175,16 @@ def _(step: Mix) -> str:
 def _(step: MixedCodes) -> str:
     key = read_key(_key(step.folder))
     found = [read_codes(step.ratings)] if step.ratings.is_file() else []
-    codes = _rated([*found, *_of_files(step.code_files, set(key[SHA256]))])
-    sides = sides_of(key, codes)
+    table = _joined([*found, *_of_files(step.code_files, set(key[SHA256]))])
+    for name in sorted(set(table[CASE_ID][~table[CASE_ID].isin(key[NAME]) & ~table[SHA256].isin(key[SHA256])])):
+        print(f"{step.ratings}: {name!r} is no montage in {step.folder}: its row does not count", file=sys.stderr)
+    sides = [_rated(side) for side in sides_of(key, table)]
     coded = [set(side[CASE_ID]) for side in sides]
     rows = zip(key[NAME], key[CASE_ID], key[SIDE], strict=True)
     done = {name for name, case_id, side in rows if case_id in coded[side]}
     _stop_for_missing(step, list(key[NAME]), done, step.folder)
-    for table, path in zip(sides, step.codes, strict=True):
-        write_codes(table, path)
+    for side, path in zip(sides, step.codes, strict=True):
+        write_codes(side, path)
     return f"{len(key)} montages are coded; see {step.codes[0]} and {step.codes[1]}"
 
 
@@ -182,21 +193,31 @@ def _key(folder: Path) -> Path:
 
 
 def _of_files(files: Sequence[Path], digests: set[str]) -> Iterator[LoadedCodes]:
-    """The ratings of further files that are of these segmentations."""
+    """The ratings of further files that are of these segmentations; a file without raters is one rater's."""
     for file in files:
         if file.is_file():
             table, problems = read_codes(file)
-            yield LoadedCodes(table[table["segmentation_sha256"].isin(digests)], problems)
+            if not (table["rater"] != "").any():
+                table["rater"] = file.stem
+            yield LoadedCodes(table[table[SHA256].isin(digests)], problems)
 
 
-def _rated(found: Sequence[LoadedCodes]) -> pd.DataFrame:
-    """All ratings with a code; what does not count is told."""
-    for one in found:
-        for problem in one.problems:
-            print(problem, file=sys.stderr)
-    tables = [one.table for one in found]
-    codes = pd.concat(tables) if tables else pd.DataFrame(columns=[CASE_ID, "code", "segmentation_sha256"])
-    return codes[codes["code"].notna()]
+def _joined(found: Sequence[LoadedCodes]) -> pd.DataFrame:
+    """All ratings, also those that say that a segmentation is unrated; rows that do not count are told."""
+    _tell(problem for one in found for problem in one.problems)
+    return concatenate_codes([one.table for one in found])
+
+
+def _rated(table: pd.DataFrame) -> pd.DataFrame:
+    """The code that each rater has at last for each segmentation; what else there is is told."""
+    merged = merge_duplicates(table)
+    _tell(merged.problems)
+    return merged.table[merged.table["code"].notna()]
+
+
+def _tell(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        print(problem, file=sys.stderr)
 
 
 def _stop_for_missing(step: Codes | MixedCodes, requested: Sequence[str], done: set[str], folder: Path) -> None:
@@ -246,6 +267,7 @@ def _(step: Keep) -> str:
     return f"{line}; the weights are kept as {step.output}"
 
 
-def _codes_of(path: Path) -> dict[str, float]:
-    table = read_codes(path).table
-    return table[table["code"].notna()].groupby(CASE_ID)["code"].mean().round().to_dict()
+def _codes_of(path: Path) -> dict[str, int]:
+    """The code of each case; of several raters' that of the majority, as the report has it."""
+    table = consensus(load_codes(path).table)
+    return {case_id: int(code) for case_id, code in zip(table[CASE_ID], table["code"], strict=True) if pd.notna(code)}

@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 
 from custom_components.anatomy import ORGAN_NAMES
-from custom_components.case_ids import CASE_ID, case_id_of
-from custom_components.data.case_files import volume_files
+from custom_components.case_ids import CASE_ID
+from custom_components.data.case_files import sha256_of, volume_files
+from custom_components.data.case_links import SERIES, link_case
+from custom_components.data.cases import read_datalist
 from custom_components.data.code_values import CODES
-from custom_components.data.datalist import copy_datalist, datalist_entries
+from custom_components.data.datalist import copy_datalist
+from custom_components.data.set_aside import ERROR
 from custom_components.learning.named_organs import approved_organs
 
 APPROVED = (1.0, 0.3, 0.0)
@@ -70,7 +73,8 @@ def write_pseudo_labels(
         datalist: Decathlon `dataset.json`.
         coded: folders of segmentations with their codes, in the order of the rounds.
         weights: of the codes 0, 1 and 2; a weight of 0 is no pseudo-label.
-        accept_below: a segmentation without a code and with a lower QA score counts as coded 0; None: only people say.
+        accept_below: a segmentation without a code and with a lower QA score counts as coded 0, unless people coded the
+            same file in another folder; None: only people say.
         by_organ: a segmentation coded 1 or 2 whose reason names organs is a label, of weight 1, of the judged organs
             that it does not name (`label_set`), see `approved_organs`; several of a case may give one each.
         section: whose cases get pseudo-labels.
@@ -78,29 +82,32 @@ def write_pseudo_labels(
         coded_section: name of all that has a code, failures too.
 
     Raises:
-        ValueError: a weight is negative, the datalist cannot be read or has no such section, a case id is there twice,
-            a folder holds no segmentations, or no case gets a pseudo-label.
+        ValueError: a weight is negative, the datalist cannot be read or has no such section, a folder holds no
+            segmentations, or no case gets a pseudo-label.
     """
     if len(weights) != len(CODES) or not all(weight >= 0 for weight in weights):
         raise ValueError(
             f"weights is {list(weights)}, expected {len(CODES)} numbers of 0 or more, for the codes 0, 1, 2"
         )
     datalist, output = Path(datalist), Path(output)
-    images = _images(datalist, section)
+    images, left_out = _images(datalist, section, output.parent / SERIES)
     best: dict[str, tuple[float, Path]] = {}
+    by_people: dict[str, list[Path]] = {}
     passed: dict[str, dict[str, Path]] = {}
     for one in coded:
         paths = volume_files(one.segmentations)
         codes = dict(_mean_codes(one.codes))
+        for case_id in codes.keys() & paths.keys():
+            by_people.setdefault(case_id, []).append(paths[case_id][-1])
         if accept_below is not None:
-            codes = {case_id: 0.0 for case_id, score in one.scores.items() if score < accept_below} | codes
+            good = {case_id for case_id, score in one.scores.items() if score < accept_below} & paths.keys()
+            codes = {name: 0.0 for name in good if not _is_among(paths[name][-1], by_people.get(name, []))} | codes
         for case_id, code in codes.items():
             if case_id in images and case_id in paths and (case_id not in best or code <= best[case_id][0]):
                 best[case_id] = code, paths[case_id][-1]
         for case_id, organs in (approved_organs(one.codes) if by_organ else {}).items():
             if case_id in images and case_id in paths:
                 passed.setdefault(case_id, {}).update(dict.fromkeys(organs, paths[case_id][-1]))
-    left_out: dict[str, str] = {}
     entries: list[dict[str, Any]] = []
     all_coded: list[dict[str, Any]] = []
     for case_id, image in images.items():
@@ -124,17 +131,17 @@ def write_pseudo_labels(
     return PseudoLabels(Counter(entry["code"] for entry in entries), left_out)
 
 
-def _images(datalist: Path, section: str) -> dict[str, Path]:
+def _images(datalist: Path, section: str, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """The images by case id, of several series of a DICOM folder with links to each; and why others are left out."""
     images: dict[str, Path] = {}
-    for number, entry in enumerate(datalist_entries(datalist, section)):
-        image = entry.get("image")
-        if not isinstance(image, str) or not image:
-            raise ValueError(f"{datalist}: {section}[{number}] has image {image!r}, expected a path")
-        case_id = str(entry.get(CASE_ID) or case_id_of(image))
-        if case_id in images:
-            raise ValueError(f"{datalist}: {section}: case {case_id!r} is there twice, expected once")
-        images[case_id] = (datalist.parent / image).absolute()
-    return images
+    left_out: dict[str, str] = {}
+    for case in read_datalist(datalist, section=section):
+        if ERROR in case:
+            left_out[case[CASE_ID]] = case[ERROR]
+        else:
+            image = case["image"]
+            images[case[CASE_ID]] = Path(image).absolute() if isinstance(image, str) else link_case(case, folder)
+    return images, left_out
 
 
 def _partial_labels(entry: Mapping[str, Any], organs: Mapping[str, Path]) -> list[dict[str, Any]]:
@@ -150,6 +157,10 @@ def _partial_labels(entry: Mapping[str, Any], organs: Mapping[str, Path]) -> lis
         }
         for number, label in enumerate(labels)
     ]
+
+
+def _is_among(path: Path, others: Sequence[Path]) -> bool:
+    return bool(others) and sha256_of(path) in {sha256_of(other) for other in others}
 
 
 def _mean_codes(table: pd.DataFrame) -> Mapping[str, float]:

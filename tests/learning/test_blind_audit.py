@@ -105,3 +105,28 @@ def test_without_a_case_on_both_sides_there_is_nothing_to_mix(rated: Path):
     montages = [folder.with_name("rated_montages") for folder in folders]
     with pytest.raises(ValueError, match="rated_montages"):
         mix_montages(folders, montages, rated / "audit", rated / "key.csv", seed=0)
+
+
+def test_a_corrected_code_counts_and_a_mistyped_name_is_told(rated: Path, capsys):
+    key = mixed(rated)
+    rows = [f"{name},1,2026-01-01" for name in key["name"]]
+    first, case_id, side = key.loc[0, ["name", "case_id", "side"]]
+    rows += [f"{first},2,2026-01-02", "M1,0,2026-01-03"]
+    (rated / "audit_ratings.csv").write_text("\n".join(["case_id,code,rated_at", *rows]))
+    act(waiting(rated))
+    found = pd.read_csv(rated / f"{('before', 'after')[side]}_codes.csv")
+    assert found.loc[found["case_id"] == case_id, "code"].tolist() == [2]
+    said = capsys.readouterr().err
+    assert "'M1' is no montage in" in said
+    assert f"case_id '{case_id}': code is '1', expected no second rating" in said
+
+
+def test_segmentations_that_are_the_same_before_and_after_have_codes_of_their_own(rated: Path):
+    folders = [rated / side / "rated" / "patient-a" / "patient-a_seg.nii.gz" for side in ("before", "after")]
+    folders[1].write_bytes(folders[0].read_bytes())
+    key = mixed(rated)
+    (rated / "audit_ratings.csv").write_text(
+        "case_id,code\n" + "".join(f"{row.name},{row.side}\n" for row in key.itertuples())
+    )
+    act(waiting(rated))
+    assert [codes_of(rated / f"{side}_codes.csv")["patient-a"] for side in ("before", "after")] == [0, 1]

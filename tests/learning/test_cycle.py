@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import itk
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from dicom_files import write_series
 
-from custom_components.data.case_files import sha256_of
+from custom_components.data.case_files import image_files, sha256_of
+from custom_components.data.cases import read_datalist
+from custom_components.data.codes import load_codes
 from custom_components.learning import cycle
 from custom_components.learning.cycle_actions import CodesMissing, FewerSuccesses, act
 from custom_components.learning.cycle_plan import EPOCHS, REFRESH, Plan
@@ -322,6 +326,68 @@ def test_held_out_cases_are_in_one_section_only(cohort: Path):
         act(HoldOut("rated", cohort / "data" / "dataset.json", "unlabeled", 5, 0, output, "rated"))
 
 
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Two patients, each a DICOM folder with two CT series, and one NIfTI file; the cycle's folder is a link."""
+    for patient in "pq":
+        for number in (1, 2):
+            write_series(
+                tmp_path / "data" / patient, np.zeros((4, 4, 4)), number=number, name=f"s{number}_{{:03d}}.dcm"
+            )
+    volume(tmp_path / "data" / "n.nii.gz")
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps({"training": [], "unlabeled": ["p", "q", "n.nii.gz"]}))
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "cycle").symlink_to(tmp_path / "elsewhere" / "deep")
+    return tmp_path
+
+
+def test_series_of_one_patient_stay_together_and_keep_their_names(archive: Path):
+    rated = set()
+    for seed in range(8):
+        output = archive / "cycle" / "dataset.json"
+        act(HoldOut("rated", archive / "data" / "dataset.json", "unlabeled", 1, seed, output, "rated"))
+        found = {section: read_datalist(output, section=section) for section in ("rated", "unlabeled")}
+        assert all(Path(case["image"]).exists() for cases in found.values() for case in cases)
+        names = [tuple(case["case_id"] for case in cases) for cases in found.values()]
+        assert sorted(names[0] + names[1]) == ["n", "p_1", "p_2", "q_1", "q_2"]
+        rated.add(names[0])
+    assert rated == {("n",), ("p_1", "p_2"), ("q_1", "q_2")}
+    act(Sample("s", output, "unlabeled", 9, 0, archive / "cycle" / "round1" / "s.json"))
+    assert ids(archive / "cycle" / "round1" / "s.json", "unlabeled") == list(names[1])
+    for case in read_datalist(archive / "cycle" / "round1" / "s.json", section="unlabeled"):
+        if Path(case["image"]).is_dir():
+            patient, _, number = case["case_id"].partition("_")
+            links = sorted(Path(case["image"]).iterdir())
+            assert [link.name for link in links] == [f"s{number}_{slice:03d}.dcm" for slice in range(4)]
+            assert all(link.samefile(archive / "data" / patient / link.name) for link in links)
+
+
+def test_images_are_linked_with_all_that_belongs_to_them(archive: Path):
+    for folder in "ab":
+        path = archive / "data" / folder / "image.mhd"
+        path.parent.mkdir()
+        itk.imwrite(itk.image_from_array(np.full((2, 3, 4), ord(folder), np.uint8)), str(path))
+        volume(archive / "first" / folder / f"{folder}_seg.nii.gz")
+    for name in ("p_2", "n"):
+        volume(archive / "first" / name / f"{name}_seg.nii.gz")
+    entries = [{"image": f"{name}/image.mhd", "case_id": name} for name in "ab"]
+    datalist = archive / "data" / "dataset.json"
+    datalist.write_text(json.dumps({"unlabeled": ["p", "n.nii.gz", *entries]}))
+    act(Links("links", datalist, "unlabeled", archive / "first", archive / "cycle" / "links"))
+    found = image_files(archive / "cycle" / "links")
+    assert sorted(found) == ["a", "b", "n", "p_2"]
+    assert len(list(Path(found["p_2"][0]).iterdir())) == 4
+    for name in "ab":
+        assert set(np.ravel(itk.imread(str(found[name][0])))) == {ord(name)}
+
+
+def test_a_case_that_cannot_be_used_is_told_and_left_out(cohort: Path):
+    content = {"unlabeled": [*(f"images/{name}.nii.gz" for name in "abcde"), "images/a.nii.gz"]}
+    (cohort / "data" / "dataset.json").write_text(json.dumps(content))
+    said = act(Sample("s", cohort / "data" / "dataset.json", "unlabeled", 9, 0, cohort / "s.json"))
+    assert said.startswith("4 of 4 cases are drawn, 1 cannot be used (case id 'a' belongs to 2 images")
+
+
 def test_a_sample_depends_on_its_seed(cohort: Path):
     drawn = set()
     for seed in range(20):
@@ -339,6 +405,20 @@ def test_remaining_are_all_of_which_nothing_was_coded_0_in_any_round(cohort: Pat
     codes_of(codes, a=0, b=0, c=0, d=0, e=0)
     assert act(step).startswith("0 of 5 cases")
     assert ids(cohort / "r.json", "unlabeled") == []
+
+
+def test_of_several_raters_the_majority_says_what_remains_and_what_is_kept(cohort: Path):
+    rows = ["a,0,anna", "a,1,ben", "b,0,anna", "b,0,ben", "c,1,anna", "c,2,ben"]
+    codes = cohort / "codes.csv"
+    codes.write_text("\n".join(["case_id,code,rater", *rows]))
+    act(Remaining("r", cohort / "data" / "dataset.json", "unlabeled", (codes,), cohort / "r.json"))
+    assert ids(cohort / "r.json", "unlabeled") == list("acde")
+    for name in ("old", "new"):
+        (cohort / f"{name}.pt").write_text(name)
+    before = codes_of(cohort / "before.csv", a=0, b=0, c=2)
+    step = Keep("keep", before, codes, cohort / "old.pt", cohort / "new.pt", cohort / "out" / "model.pt")
+    with pytest.raises(FewerSuccesses, match="before 2/0/1 and after 1/1/1"):
+        act(step)
 
 
 def test_nothing_is_ranked_where_every_case_has_a_segmentation_coded_0(tmp_path: Path):
@@ -388,6 +468,44 @@ def test_of_a_store_the_ratings_count_that_are_of_these_segmentations(cohort: Pa
     act(waiting(cohort, store))
     found = pd.read_csv(cohort / "first_codes.csv").set_index("case_id")["code"]
     assert found.to_dict() == {"a": 0, "b": 1, "c": 2}
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (("0,anna,2026-01-01", "2,anna,2026-01-02"), 2),  # corrected
+        (("0,anna,2026-01-01", ",anna,2026-01-02"), None),  # withdrawn
+        (("0,anna,", "2,anna,"), None),
+        (("0,anna,", "2,ben,"), [0, 2]),
+    ],
+)
+def test_of_a_rater_the_last_code_counts(cohort: Path, capsys, rows: tuple[str, ...], code: object):
+    digest = sha256_of(cohort / "first" / "a" / "a_seg.nii.gz")
+    store = cohort / "store.csv"
+    store.write_text(
+        "\n".join(["case_id,segmentation_sha256,code,rater,rated_at", *(f"a,{digest},{row}" for row in rows)])
+    )
+    codes_of(cohort / "first_ratings.csv", b=1, c=2)
+    if code is None:
+        with pytest.raises(CodesMissing, match=r"1 of 3 requested segmentations have no code \(a\)"):
+            act(waiting(cohort, store))
+        assert "store.csv, line 2" in capsys.readouterr().err
+        return
+    act(waiting(cohort, store))
+    table = pd.read_csv(cohort / "first_codes.csv")
+    assert table.loc[table["case_id"] == "a", "code"].tolist() == (code if isinstance(code, list) else [code])
+    assert not load_codes(cohort / "first_codes.csv").problems
+
+
+def test_two_stores_without_raters_are_two_raters(cohort: Path):
+    digest = sha256_of(cohort / "first" / "a" / "a_seg.nii.gz")
+    stores = cohort / "monday.csv", cohort / "tuesday.csv"
+    for path, code in zip(stores, (0, 2), strict=True):
+        path.write_text(f"case_id,code,segmentation_sha256\na,{code},{digest}\n")
+    codes_of(cohort / "first_ratings.csv", b=1, c=2)
+    act(waiting(cohort, *stores))
+    table = pd.read_csv(cohort / "first_codes.csv")
+    assert sorted(table.loc[table["case_id"] == "a", "rater"]) == ["monday", "tuesday"]
 
 
 def test_a_round_with_fewer_successes_ends_the_cycle_with_the_weights_before(cohort: Path):

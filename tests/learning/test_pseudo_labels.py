@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from dicom_files import write_series
 
 from custom_components.data.case_sampling import training_cases
 
@@ -197,3 +198,30 @@ def test_a_switch_can_be_off(call, cohort: Path):
     )
     assert [one["case_id"] for one in made(call, cohort, file, by_organ="true")[0]] == ["a", "c"]
     assert [one["case_id"] for one in made(call, cohort, file, by_organ="false")[0]] == ["a"]
+
+
+def test_what_people_coded_is_not_accepted_by_its_score_in_another_folder(call, cohort: Path):
+    first, second = cohort / "round1", cohort / "round2"
+    for name in "bc":  # the first segmentation was the best candidate, so it was written again
+        (second / name / f"{name}_seg.nii.gz").write_bytes((first / name / f"{name}_seg.nii.gz").read_bytes())
+    scores = cohort / "scores.csv"
+    scores.write_text("case_id,score\na,0.1\nb,0.1\nc,0.1\nd,0.1\n")
+    files = codes(cohort, 1, a=2, b=2, c=1), codes(cohort, 2, d=2)
+    entries, _, code = made(call, cohort, *files, scores=f",{scores}", accept_below="0.3")
+    assert code == 0
+    found = {one["case_id"]: (one["code"], Path(one["label"]).parts[1]) for one in entries}
+    assert found == {"a": (0.0, "round2"), "c": (1.0, "round1")}
+
+
+def test_series_of_one_dicom_folder_are_cases_of_their_own(call, cohort: Path):
+    for number in (1, 2):
+        write_series(cohort / "data" / "p", np.zeros((4, 4, 4)), number=number, name=f"s{number}_{{:03d}}.dcm")
+        segmentation(cohort / "round1" / f"p_{number}" / f"p_{number}_seg.nii.gz")
+    content = json.loads((cohort / "data" / "dataset.json").read_text())
+    (cohort / "data" / "dataset.json").write_text(json.dumps({**content, "unlabeled": ["p", "a.nii.gz"]}))
+    entries, _, code = made(call, cohort, codes(cohort, 1, p_1=0, p_2=0))
+    assert code == 0
+    images = [cohort / "out" / one["image"] for one in entries]
+    assert [sorted(path.name for path in image.iterdir()) for image in images] == [
+        [path.name for path in sorted((cohort / "data" / "p").glob(f"s{number}_*"))] for number in (1, 2)
+    ]
