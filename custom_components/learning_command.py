@@ -16,7 +16,7 @@ def request(
     other_scores: str = "",
     taken_only: bool = False,
     audit: float = 0.2,
-    uncertain: float = 0.4,
+    uncertain: float | None = None,
     seed: int = 0,
 ) -> str:
     """Choose the segmentations that people should code next: worst, most uncertain, and a random audit.
@@ -31,7 +31,7 @@ def request(
         taken_only: only segmentations for which an inference with candidates took another than the network's first, as
             the CSV of scores says.
         audit: share of the chosen that is random among all cases.
-        uncertain: share of the chosen that is uncertain; the rest has the worst scores.
+        uncertain: share of the chosen that is uncertain, default 0.4; the rest has the worst scores.
         seed: of the random choice.
     """
     from custom_components.bundle import flag
@@ -228,7 +228,7 @@ def adversarial(
         segmentations: folder of <case>/<case>_seg.nii.gz or <case>.nii.gz.
         output: folder to write to.
         discriminator_path: weights of the discriminator that is fooled.
-        codes: CSV of the segmentations' codes; those that have a code are changed.
+        codes: CSV of the segmentations' codes; those coded 0 or 1 are changed.
         truth: folder of true labels of phantoms, instead of codes.
         count: how many to change at most, evenly spaced among the cases.
         steps: of the gradient, at most.
@@ -256,7 +256,8 @@ def adversarial(
         table, problems = load_codes([path for path in codes.split(",") if path], segmentations=segmentations)
         for problem in problems:
             print(problem, file=sys.stderr)
-        cases = sorted(set(table.loc[table["code"].notna(), "case_id"]) & set(cases))
+        worst = table.loc[table["code"].notna()].groupby("case_id")["code"].max()
+        cases = sorted(set(worst.index[worst < 2]) & set(cases))  # of a failure no code is certain
     gradient = QAScoreGradient(load_discriminators(discriminator_path, option="discriminator_path"), size=montage_size)
     found = fool_cohort(
         images,

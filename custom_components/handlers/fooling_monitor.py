@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 
-from custom_components.anatomy import INDEX, JUDGED_ORGANS
+from custom_components.anatomy import JUDGED_ORGANS
 from custom_components.checkpoints import unwrapped
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
@@ -28,8 +28,8 @@ from custom_components.learning.fooling import (
     FoolingRule,
     Labels,
     Look,
-    OrganFinding,
     Plausible,
+    annotated_findings,
     judged_dice,
     organ_findings,
     volume_bias,
@@ -122,7 +122,9 @@ class FoolingMonitor:
         self.plausible = plausible
         self.voxel_ml = voxel_ml
         self.good_images = [torch.as_tensor(item["image"])[None] for item in good]
-        self.good_findings = [_annotated_findings(item, voxel_ml) for item in good]
+        self.good_findings = [
+            annotated_findings(np.asarray(item["label"])[0], item.get("annotated"), voxel_ml) for item in good
+        ]
         self.interval = interval
         self.rule = rule or FoolingRule()
         self.stop = stop
@@ -167,7 +169,7 @@ class FoolingMonitor:
             self.flagged = reason
             logger.warning("flagged, %s: the network may be fooling its discriminator; have the cases coded", reason)
         if idist.get_rank() == 0:
-            self._write()
+            self._write(stopped=bool(reason) and self.stop)
         if reason and self.stop:
             raise FooledError(f"stopped, {reason}; {self.output_dir / 'fooling.png'} shows it")
 
@@ -227,11 +229,16 @@ class FoolingMonitor:
         moved = sum(float((now.detach() - before).square().sum()) for now, before in pairs)
         return math.sqrt(moved / sum(float(before.square().sum()) for _, before in pairs))
 
-    def _write(self) -> None:
+    def _write(self, *, stopped: bool) -> None:
         table = pd.DataFrame([_row(look) for look in self.looks])
         with complete_file(self.output_dir / "fooling.csv") as partial:
             table.to_csv(partial, index=False)
-        verdict = {"flagged": self.flagged or None, "rule": vars(self.rule), "cases": len(self.images)}
+        verdict = {
+            "flagged": self.flagged or None,
+            "stopped": stopped,
+            "rule": vars(self.rule),
+            "cases": len(self.images),
+        }
         with complete_file(self.output_dir / "fooling.json") as partial:
             partial.write_text(json.dumps(verdict, indent=2) + "\n", encoding="utf-8")
         with complete_file(self.output_dir / "fooling.png") as partial:
@@ -245,12 +252,6 @@ class FoolingMonitor:
 def _array(labels: Tensor) -> Labels:
     """From (1, 1, X, Y, Z) to (X, Y, Z)."""
     return labels[0, 0].to(torch.uint8).cpu().numpy()
-
-
-def _annotated_findings(item: Mapping[str, Any], voxel_ml: float) -> dict[str, OrganFinding]:
-    annotated = item.get("annotated")
-    found = organ_findings(np.asarray(item["label"])[0], voxel_ml)
-    return {name: one for name, one in found.items() if annotated is None or annotated[INDEX[name]]}
 
 
 def _row(look: Look) -> dict[str, float]:

@@ -16,6 +16,9 @@ from custom_components.options import check_number
 
 Reason = Literal["audit", "worst", "uncertain"]
 
+UNCERTAIN = 0.4
+"""Share of the chosen that is uncertain."""
+
 LIMITS = tuple((low + high) / 2 for low, high in pairwise(CODES))
 """Scores between two codes."""
 
@@ -57,7 +60,7 @@ def request_codes(
     scores: Mapping[str, float] | None = None,
     others: Mapping[str, float] | None = None,
     audit: float = 0.2,
-    uncertain: float = 0.4,
+    uncertain: float | None = None,
     seed: int = 0,
 ) -> list[CodeRequest]:
     """Choose cases to be coded.
@@ -72,7 +75,7 @@ def request_codes(
         others: score of a second discriminator: what both disagree on is uncertain. Without it a score is the more
             uncertain the nearer it lies to a limit between two codes.
         audit: share of the chosen that is random.
-        uncertain: share of the chosen that is uncertain.
+        uncertain: share of the chosen that is uncertain; default `UNCERTAIN`, or what the audit leaves.
         seed: of the random choice; it depends on the seed and a case's own id alone.
 
     Returns:
@@ -87,6 +90,7 @@ def request_codes(
     """
     check_number(count, "count", 0, whole=True)
     check_number(audit, "audit", 0, 1)
+    uncertain = min(UNCERTAIN, 1 - audit) if uncertain is None else uncertain
     check_number(uncertain, "uncertain", 0, 1 - audit)
     count = min(count or len(cases), len(cases))
     left = sorted(cases, key=lambda case_id: hashlib.sha256(f"{seed} {case_id}".encode()).digest())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from custom_components.case_ids import CASE_ID
 from custom_components.data.cases import read_datalist
 from custom_components.engines import SET_ASIDE
 from custom_components.files import complete_file
-from custom_components.learning.cycle_actions import CodesMissing, FewerSuccesses, act
+from custom_components.learning.cycle_actions import CodesMissing, RoundRefused, act, refuse_if_stopped
 from custom_components.learning.cycle_plan import Plan
-from custom_components.learning.cycle_settings import CycleSettings
+from custom_components.learning.cycle_settings import BUNDLES, CycleSettings, Learner
 from custom_components.learning.cycle_steps import Command, Step
 
 SETTINGS = "cycle.json"
 MAY_CHANGE = ("rounds", "code_files", "bundles_dir")
 """Settings that a cycle which goes on may have otherwise."""
+
+_BUNDLE = re.compile(rf"'[^',]*?({'|'.join(BUNDLES)})/configs/")
 
 CODES_MISSING = 3
 """Exit code of a cycle that waits for codes."""
@@ -60,7 +63,7 @@ def run_cycle(settings: CycleSettings, *, dry_run: bool = False, tell: Callable[
     except CodesMissing as pause:
         print(f"waiting for codes: {pause}", file=sys.stderr)
         raise SystemExit(CODES_MISSING) from None
-    except FewerSuccesses as end:
+    except RoundRefused as end:
         return f"the cycle ends: {end}"
     return f"{settings.rounds} rounds are done; the weights are {out / 'model.pt'}"
 
@@ -88,13 +91,20 @@ def _mark(out: Path, step: Step) -> Path:
 def _run_command(step: Command) -> str:
     """Run a command; say what was set aside, if the rest is there."""
     sys.stdout.flush()
+    before = _written_at(step.summary)
     code = subprocess.run([sys.executable, *step.words], check=False).returncode
     if not code:
         return ""
-    if code == 1 and (line := _set_aside(step)):
+    if code == 1 and _written_at(step.summary) != before and (line := _set_aside(step)):
         return line
+    if code == 1 and step.guard is not None:
+        refuse_if_stopped(step.guard)
     print(f"error: {step.name} ended with exit code {code}; the cycle goes on from it", file=sys.stderr)
     raise SystemExit(code if code > 0 else 1)
+
+
+def _written_at(path: Path | None) -> int | None:
+    return path.stat().st_mtime_ns if path is not None and path.is_file() else None
 
 
 def _set_aside(step: Command) -> str:
@@ -114,7 +124,7 @@ def _text(step: Step) -> str:
     if isinstance(step, Command):
         return f"+ python {shlex.join(step.words)}"
     fields: dict[str, Any] = {one.name: getattr(step, one.name) for one in dataclasses.fields(step)}
-    shown = ", ".join(f"{name}: {value}" for name, value in fields.items() if name != "name")
+    shown = ", ".join(f"{name}: {value}" for name, value in fields.items() if name not in ("name", "code_files"))
     return f"+ {type(step).__name__.lower()} ({shown})"
 
 
@@ -125,17 +135,31 @@ def _check_settings(settings: CycleSettings, out: Path) -> None:
         return
     before, now = json.loads(path.read_text(encoding="utf-8")), _plain(settings)
     changed = [name for name, value in now.items() if name not in MAY_CHANGE and before.get(name) != value]
-    if not changed:
-        return
-    may_differ = {name: before[name] for name in ("code_files", "bundles_dir") if name in before}
-    for step in Plan(dataclasses.replace(settings, **may_differ)):
+    for step in Plan(settings) if changed else ():
         mark = _mark(out, step)
-        if mark.is_file() and mark.read_text(encoding="utf-8").splitlines()[0] != _text(step):
-            name = changed[0]
+        if mark.is_file() and (done := _comparable(mark.read_text(encoding="utf-8").splitlines()[0])) != _text_of(step):
+            name = next((one for one in changed if done == _text_with(settings, step.name, one, before)), changed[0])
             raise ValueError(
                 f"{path}: {name} is {before.get(name)!r}, this run has {now[name]!r}, but {step.name} was done: "
                 "go on with the same settings, or name another output_dir"
             )
+
+
+def _text_of(step: Step) -> str:
+    return _comparable(_text(step))
+
+
+def _comparable(text: str) -> str:
+    """The text of a step whatever folder the bundles are in."""
+    return _BUNDLE.sub(r"'\1/configs/", text)
+
+
+def _text_with(settings: CycleSettings, step_name: str, name: str, before: Mapping[str, Any]) -> str:
+    """The text of a step if one of the settings was what it was before; nothing if it was not there."""
+    value: Any = before.get(name, getattr(settings, name))
+    changes: dict[str, Any] = {name: Learner(**value) if name == "learner" else value}
+    steps = Plan(dataclasses.replace(settings, **changes))
+    return next((_text_of(step) for step in steps if step.name == step_name), "")
 
 
 def _keep_settings(settings: CycleSettings, path: Path) -> None:

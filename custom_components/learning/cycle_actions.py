@@ -30,6 +30,7 @@ from custom_components.learning.code_requests import read_requests
 from custom_components.learning.cycle_steps import (
     Codes,
     Configs,
+    Guard,
     HoldOut,
     Keep,
     Links,
@@ -45,8 +46,8 @@ class CodesMissing(Exception):  # noqa: N818 - it is a pause, no error
     """People have not coded all that was requested; the text says how many and which."""
 
 
-class FewerSuccesses(Exception):  # noqa: N818 - it is an end, no error
-    """A round has fewer successes than the one before; the text says so."""
+class RoundRefused(Exception):  # noqa: N818 - it is an end, no error
+    """A round has fewer successes than the one before, or its training fooled the discriminator; the text says so."""
 
 
 @singledispatch
@@ -55,7 +56,7 @@ def act(step: Step) -> str:
 
     Raises:
         CodesMissing: people have not coded all that was requested.
-        FewerSuccesses: the cycle ends with the weights before this round.
+        RoundRefused: the cycle ends with the weights before this round.
         ValueError: a file cannot be read.
     """
     raise TypeError(f"{type(step).__name__} is no action")
@@ -263,8 +264,24 @@ def _(step: Keep) -> str:
     with complete_file(step.output) as partial:
         shutil.copyfile(step.weights_before if is_worse else step.weights, partial)
     if is_worse:
-        raise FewerSuccesses(f"{line}: fewer successes, so that {step.output} holds the weights before this round")
+        raise RoundRefused(f"{line}: fewer successes, so that {step.output} holds the weights before this round")
     return f"{line}; the weights are kept as {step.output}"
+
+
+def refuse_if_stopped(guard: Guard) -> None:
+    """End the cycle with the weights before the round, if the fooling monitor stopped its training.
+
+    Raises:
+        RoundRefused: it did.
+    """
+    verdict = json.loads(guard.verdict.read_text(encoding="utf-8")) if guard.verdict.is_file() else {}
+    if verdict.get("stopped"):
+        with complete_file(guard.output) as partial:
+            shutil.copyfile(guard.weights, partial)
+        raise RoundRefused(
+            f"the monitor stopped {guard.verdict.parent}, {verdict['flagged']}: {guard.output} holds the weights "
+            "before this round"
+        )
 
 
 def _codes_of(path: Path) -> dict[str, int]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from custom_components.learning.cycle_settings import CycleSettings
 from custom_components.learning.cycle_steps import Command
+
+GRID: Mapping[str, Sequence[str]] = {
+    "montage": ("pixdim", "roi_size", "hu_window"),
+    "adversarial": ("pixdim", "roi_size", "hu_window", "montage_size"),
+    "report": ("pixdim", "roi_size"),
+}
+"""What commands of this package must have as the discriminator has it, whose configuration they do not read."""
 
 MONAI = ("-m", "monai.bundle", "run")
 OURS = ("-m", "custom_components")
@@ -26,6 +36,8 @@ class Commands:
     def ours(self, name: str, command: str, *arguments: Any, **options: Any) -> Command:
         """A command of this package, which is also the name of its step."""
         group = ("codes",) if command in ("request", "split") else ()
+        grid = {name: self.configured("qa_discriminator", ("train",), name) for name in GRID.get(command, ())}
+        options = {**grid, **options}
         return Command(name, (*OURS, *group, command, *map(str, arguments), *self._flags(command, options)))
 
     def bundle(
@@ -36,19 +48,40 @@ class Commands:
         bundle: str,
         configs: Sequence[str],
         *,
+        numbers: Mapping[str, Any] | None = None,
         fixed: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Command:
-        """A run of a bundle with so many of its configurations; what is fixed, the settings do not change."""
+        """A run of a bundle with so many of its configurations.
+
+        Numbers count more than options, those of the settings more than both, and what is fixed most.
+        """
+        listed = f"[{','.join(repr(file) for file in self._files(bundle, configs))}]"
+        flags = self._flags(step, {**options, **(numbers or {})}, fixed)
+        return Command(name, (*MONAI, run_id, "--config_file", listed, *flags))
+
+    def configured(self, bundle: str, configs: Sequence[str], name: str) -> Any:
+        """What stands under a name at the top of a bundle's configurations, the overlays included; None if nothing."""
+        found = (_content(file).get(name) for file in reversed(self._files(bundle, configs)))
+        return next((value for value in found if value is not None), None)
+
+    def _files(self, bundle: str, configs: Sequence[str]) -> list[str]:
         folder = Path(self.settings.bundles_dir) / bundle / "configs"
-        files = [str(folder / f"{config}.yaml") for config in configs]
-        files += list(self.settings.overlays.get(bundle, []))
-        listed = f"[{','.join(repr(file) for file in files)}]"
-        return Command(name, (*MONAI, run_id, "--config_file", listed, *self._flags(step, options, fixed)))
+        return [*(str(folder / f"{config}.yaml") for config in configs), *self.settings.overlays.get(bundle, [])]
 
     def _flags(self, step: str, options: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> list[str]:
         merged = {**options, **self.settings.options.get(step, {}), **(fixed or {})}
         return [word for name, value in merged.items() if value is not None for word in (f"--{name}", _word(value))]
+
+
+@functools.lru_cache
+def _content(file: str) -> Mapping[str, Any]:
+    """A configuration as it stands there; nothing of one that cannot be read, which the step before tells."""
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, Mapping) else {}
 
 
 def _word(value: Any) -> str:

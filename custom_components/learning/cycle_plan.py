@@ -14,6 +14,7 @@ from custom_components.learning.cycle_settings import SIMULATED, CycleSettings
 from custom_components.learning.cycle_steps import (
     Codes,
     Configs,
+    Guard,
     HoldOut,
     Keep,
     Links,
@@ -34,6 +35,9 @@ RATED = "rated"
 PSEUDO, CODED = "pseudo", "coded"
 """Sections of the pseudo-labels, and of all that was coded."""
 
+FIRST = "first"
+"""Folder of a round's segmentations of the unlabelled cases."""
+
 LEFT_OUT = "left_out"
 """Folder of what was not coded 0, without an organ."""
 
@@ -47,11 +51,8 @@ USED = {
 }
 """Configurations that a cycle runs."""
 
-MONITOR_INTERVAL = 50
-"""Iterations between two looks of the fooling monitor."""
-
-EPOCHS = 100
-"""Of a tuning, as in `train.yaml`, where the settings name no other number; bursts share them."""
+MONITOR_INTERVAL = 240
+"""Iterations between two looks of the fooling monitor, which looks oftener at the beginning."""
 
 REFRESH: Mapping[str, Any] = {"max_epochs": 5, "corruption#prob": 0.4, "corruption#modes#over_painted": 4}
 """Numbers of the discriminator's training between two bursts: short, and with organs painted over the body."""
@@ -104,7 +105,7 @@ class Plan:
                 yield from self._candidates(name, weights, bundle, discriminator)
             yield self._pseudo_labels(name)
             for part in self._parts(name):
-                yield self._tune(part, weights, discriminator, watcher)
+                yield self._tune(part, weights, discriminator, watcher, start)
                 weights, bundle = self.out / part / "models" / "model.pt", "qa_semi_seg"
                 if part != self._parts(name)[-1]:
                     yield from self._fresh(part, weights, discriminator)
@@ -154,7 +155,7 @@ class Plan:
 
     def _first(self, name: str, weights: Path, bundle: str, discriminator: Path | None) -> Iterator[Step]:
         """Segment the unlabelled cases, and have some of them coded."""
-        folder = self.out / name / "first"
+        folder = self.out / name / FIRST
         section = self.settings.unlabeled_section
         yield self._segment(f"{name}/segment", bundle, weights, self.datalist, section, folder, discriminator)
         rated = yield from self._coded(
@@ -267,15 +268,16 @@ class Plan:
         """Train a discriminator of another kind on the same codes and on what fools the first; it gives no gradient."""
         folder, rated = self.out / name / "watcher", list(self._rated)
         if self.settings.adversarial:
-            fooling, last = self.out / name / "adversarial", rated[-1]
+            fooling = self.out / name / "adversarial"
+            (first,) = (one for one in rated if one.segmentations == self.out / name / FIRST)
             yield self._commands.ours(
-                f"{name}/adversarial", "adversarial", last.images, last.segmentations, fooling,
-                codes=last.codes, discriminator_path=discriminator, count=self.settings.adversarial,
+                f"{name}/adversarial", "adversarial", first.images, first.segmentations, fooling,
+                codes=first.codes, discriminator_path=discriminator, count=self.settings.adversarial,
             )  # fmt: skip
             codes = fooling / "codes.csv"
             found_none = codes.is_file() and len(codes.read_text(encoding="utf-8").splitlines()) < 2  # once it was done
             if not found_none:
-                rated.append(Rated(fooling, last.images, codes, scored=False))
+                rated.append(Rated(fooling, first.images, codes, scored=False))
         yield self._split(f"{name}/watcher/split", folder, rated)
         yield self._train_discriminator(f"{name}/watcher", folder, ("train", "watcher"), None)
         return folder / "models" / "model.pt"
@@ -318,14 +320,12 @@ class Plan:
             accept_below=learner.accept_below,
         )  # fmt: skip
 
-    def _tune(self, name: str, weights: Path, discriminator: Path, watcher: Path | None) -> Step:
+    def _tune(self, name: str, weights: Path, discriminator: Path, watcher: Path | None, start: Path) -> Step:
         learner, folder = self.learner, self.out / name
         self._tunings += 1  # each draws other cases and changes
-        epochs = self.settings.options.get("tune", {}).get("max_epochs", EPOCHS)
-        check_number(epochs, "options: tune: max_epochs", 1, whole=True)
-        return self._commands.bundle(
-            f"{name}/tune", "tune", "training", "qa_semi_seg",
-            ("train",) if learner.pseudo_labels else ("train", "train_published"),
+        configs = ("train",) if learner.pseudo_labels else ("train", "train_published")
+        command = self._commands.bundle(
+            f"{name}/tune", "tune", "training", "qa_semi_seg", configs,
             datalist=self.out / Path(name).parts[0] / "dataset.json",
             unlabeled_section=self.settings.unlabeled_section,
             labelled_share=learner.labelled_share if learner.pseudo_labels else None,
@@ -339,8 +339,16 @@ class Plan:
             monitor_interval=MONITOR_INTERVAL if watcher else None, watcher_paths=watcher,
             reference_section=PSEUDO if watcher else None,
             monitor_start_path=self.settings.baseline_path if watcher else None,
-            fixed={"max_epochs": max(1, epochs // learner.bursts)} if learner.bursts > 1 else None,
+            fixed=self._share_of_epochs(configs) if learner.bursts > 1 else None, numbers=learner.training,
         )  # fmt: skip
+        return replace(command, guard=Guard(folder / "training" / "fooling.json", start, self.out / "model.pt"))
+
+    def _share_of_epochs(self, configs: Sequence[str]) -> dict[str, int]:
+        """Epochs of one burst: all share those of the tuning."""
+        configured = self._commands.configured("qa_semi_seg", configs, "max_epochs")
+        known = {"max_epochs": configured, **self.learner.training, **self.settings.options.get("tune", {})}
+        check_number(known["max_epochs"], "options: tune: max_epochs", 1, whole=True)
+        return {"max_epochs": max(1, known["max_epochs"] // self.learner.bursts)}
 
     def _averaged(self, name: str, start: Path, weights: Path, discriminator: Path) -> Generator[Step, None, Path]:
         """Average the weights of a round with those of a network that was trained on with labels alone."""
@@ -349,7 +357,7 @@ class Plan:
             f"{name}/continue", "tune", "training", "qa_semi_seg", ("train",),
             datalist=self.datalist, pseudo_section="null", baseline_path=start, discriminator_paths=discriminator,
             ckpt_dir=folder / "models", output_dir=folder / "training", resume=True,
-            seed=self.settings.seed + 1000 * self._tunings,
+            seed=self.settings.seed + 1000 * self._tunings, numbers=self.learner.training,
         )  # fmt: skip
         yield self._commands.ours(
             f"{name}/average", "average_weights", output, weights, folder / "models" / "model.pt",

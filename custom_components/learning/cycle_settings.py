@@ -42,6 +42,7 @@ class Learner:
             weights of the round, which are averages then; 0: there is no such network.
         bursts: pieces of the training, which share its epochs, between which fresh segmentations are coded and the
             discriminator learns from them; 1: one piece.
+        training: numbers of `train.yaml` that the tuning has, where the options of the step `tune` name no others.
         fooled_weight: how much oftener than others the discriminator is shown coded segmentations that fooled it, whose
             score was better than their code by half a code or more.
     """
@@ -62,6 +63,7 @@ class Learner:
     qa_weight: float = 0.0
     continued_share: float = 0.0
     bursts: int = 1
+    training: Mapping[str, Any] = field(default_factory=dict)
     fooled_weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -69,6 +71,8 @@ class Learner:
             check_flag(getattr(self, name), f"learner: {name}")
         for name in ("weights", "appearance_weights"):
             check_numbers(getattr(self, name), f"learner: {name}", len(CODES), 0)
+        if not isinstance(self.training, Mapping):
+            raise ValueError(f"learner: training is {self.training!r}, expected numbers by name")
         check_number(self.appearance_cases, "learner: appearance_cases", 1, whole=True)
         check_number(self.labelled_share, "learner: labelled_share", 0, 1)
         check_number(self.fooled_weight, "learner: fooled_weight", 1)
@@ -93,14 +97,20 @@ class Learner:
             raise ValueError("learner: neither pseudo_labels nor qa_weight is on, expected one of them at least")
 
 
+TRAINING: Mapping[str, Any] = {
+    "max_epochs": 200, "epoch_cases": 12, "learning_rate": 1e-3, "lr_power": 0.9, "ema_momentum": 0.005,
+    "loss#cross_entropy_weight": 1,
+}  # fmt: skip
+"""Of a round with pseudo-labels: 2400 steps at a rate that falls, Dice and cross entropy, averaged weights."""
+
 LEARNERS: Mapping[str, Learner] = {
     "published": Learner(qa_weight=1.0),
     "refreshed": Learner(qa_weight=0.01, bursts=8, fooled_weight=3.0),
-    "approved": Learner(pseudo_labels=True),
-    "ranked": Learner(pseudo_labels=True, candidates=16, candidate_limit=-9.0),
+    "approved": Learner(pseudo_labels=True, training=TRAINING),
+    "ranked": Learner(pseudo_labels=True, candidates=16, candidate_limit=-9.0, training=TRAINING),
     "organs": Learner(
         pseudo_labels=True, by_organ=True, leave_out=True, refine_outlines=True, move_prob=0.5, labelled_share=0.35,
-        appearance=True, appearance_cases=600, appearance_weights=(1, 1.5, 2),
+        appearance=True, appearance_cases=600, appearance_weights=(1, 1.5, 2), training=TRAINING,
     ),
 }  # fmt: skip
 """Learners by name; a configuration may change their numbers, and so combine them. `organs` is the default: see

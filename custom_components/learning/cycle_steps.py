@@ -8,6 +8,21 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Guard:
+    """What a cycle falls back on if the fooling monitor stops a training.
+
+    Attributes:
+        verdict: `fooling.json` of the training.
+        weights: of the round's start.
+        output: copy of them.
+    """
+
+    verdict: Path
+    weights: Path
+    output: Path
+
+
+@dataclass(frozen=True)
 class Command:
     """A program that is run, `python` with these arguments.
 
@@ -16,12 +31,14 @@ class Command:
         words: the arguments.
         summary: table of cases that an inference leaves; exit code 1 is no failure if all are in it, some set aside.
         cases: datalist and section of these.
+        guard: of a training that a fooling monitor may stop.
     """
 
     name: str
     words: tuple[str, ...]
     summary: Path | None = None
     cases: tuple[Path, str] | None = None
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,6 +63,12 @@ def organ_findings(labels: Labels, voxel_ml: float) -> dict[str, OrganFinding]:
     return found
 
 
+def annotated_findings(label: Labels, annotated: Sequence[bool] | None, voxel_ml: float) -> dict[str, OrganFinding]:
+    """Measure the judged organs of a label (X, Y, Z) of which only the organs count that `annotated` (13,) says."""
+    found = organ_findings(label, voxel_ml)
+    return {name: one for name, one in found.items() if annotated is None or annotated[INDEX[name]]}
+
+
 def volume_bias(found: Sequence[Mapping[str, OrganFinding]], good: Sequence[Mapping[str, OrganFinding]]) -> float:
     """Give the largest relative error of a judged organ's volume over all cases together; NaN if there is none.
 
@@ -96,33 +102,34 @@ class Plausible:
     """What judged organs look like in segmentations that are known to be good.
 
     Attributes:
-        volumes_ml: least and greatest volume of each organ, with a margin.
-        pieces: most pieces of each organ.
+        volumes_ml: least and greatest volume of each organ that a label has, with a margin.
+        pieces: most pieces of each of them.
     """
 
     volumes_ml: Mapping[str, tuple[float, float]]
     pieces: Mapping[str, int]
 
     @classmethod
-    def of(cls, labels: Iterable[Labels], voxel_ml: float, *, margin: float = 1.25) -> Plausible:
-        """Learn it from label maps (X, Y, Z) of one grid.
+    def of(cls, good: Sequence[Mapping[str, OrganFinding]], *, margin: float = 1.25) -> Plausible:
+        """Learn it from what was measured in good labels, see `annotated_findings`.
 
         Args:
-            labels: labels of the training, or segmentations that people coded as successes.
-            voxel_ml: volume of a voxel.
+            good: of labels of the training, or of segmentations that people coded as successes, all on one grid; an
+                organ that was not annotated is absent.
             margin: factor by which the volumes may be exceeded.
 
         Raises:
-            ValueError: there are no label maps, or the margin is below 1.
+            ValueError: there are none, or the margin is below 1.
         """
         check_number(margin, "margin", 1)
-        found = [organ_findings(one, voxel_ml) for one in labels]
-        if not found:
-            raise ValueError("labels is empty, expected at least one label map that is known to be good")
-        volumes = {name: [one[name].volume_ml for one in found] for name in JUDGED_ORGANS}
+        if not good:
+            raise ValueError("good is empty, expected at least one label map that is known to be good")
+        of_organ = {name: [one[name] for one in good if name in one] for name in JUDGED_ORGANS}
+        known = {name: found for name, found in of_organ.items() if found}
+        volumes = {name: [one.volume_ml for one in found] for name, found in known.items()}
         return cls(
             {name: (min(values) / margin, max(values) * margin) for name, values in volumes.items()},
-            {name: max(1, *(one[name].pieces for one in found)) for name in JUDGED_ORGANS},
+            {name: max(1, *(one.pieces for one in found)) for name, found in known.items()},
         )
 
     def is_implausible(self, found: Mapping[str, OrganFinding]) -> bool:
@@ -130,6 +137,7 @@ class Plausible:
         return any(
             not self.volumes_ml[name][0] <= one.volume_ml <= self.volumes_ml[name][1] or one.pieces > self.pieces[name]
             for name, one in found.items()
+            if name in self.volumes_ml
         )
 
 

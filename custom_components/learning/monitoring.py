@@ -19,7 +19,7 @@ from custom_components.data.datalist import datalist_entries, labelled_cases
 from custom_components.data.set_aside import SetAsideDataset
 from custom_components.data.unlabeled import unlabeled_cases
 from custom_components.handlers.fooling_monitor import FoolingMonitor, Watcher
-from custom_components.learning.fooling import FoolingRule, Plausible
+from custom_components.learning.fooling import FoolingRule, Plausible, annotated_findings
 from custom_components.options import check_number
 from custom_components.preprocessing import LABEL
 from custom_components.transforms.montage import View
@@ -86,6 +86,7 @@ def fooling_monitor(
         logger.warning("%s: no case is coded 0: the labels of the training tell what is plausible", reference_section)
         good = _good_cases(datalist, "training")
     references = [label_preprocessing(case) for case in _evenly(good, MOST_REFERENCES)]
+    findings = [annotated_findings(one[LABEL][0].numpy(), one.get("annotated"), voxel_ml) for one in references]
     watchers = load_discriminators(watcher_paths, option="watcher_paths") if watcher_paths else []
     start = copy.deepcopy(unwrapped(network)) if start_path else None
     if start is not None and start_path:
@@ -96,7 +97,7 @@ def fooling_monitor(
         output_dir=output_dir,
         discriminators=load_discriminators(discriminator_paths),
         watchers=[Watcher(one, watcher_view) for one in watchers],
-        plausible=Plausible.of((item[LABEL][0].numpy() for item in references), voxel_ml),
+        plausible=Plausible.of(findings),
         good=_evenly(references, int(count)),
         voxel_ml=voxel_ml,
         start=start,

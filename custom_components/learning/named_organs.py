@@ -10,13 +10,15 @@ import pandas as pd
 from custom_components.anatomy import JUDGED_ORGANS, ORGAN_NAMES
 from custom_components.case_ids import CASE_ID
 
+_ADJECTIVES = {"hepatic": "liver", "splenic": "spleen", "renal": "kidney"}
+
 _KIDNEY = re.compile(r"((?:\b(?:left|right)\b\W*(?:(?:and|or)\b\W*)?)*)\bkidneys?\b")
 
 
 def named_organs(reason: str) -> frozenset[str]:
     """Find the organs that a rater's words name, in the order and with the words between that people like.
 
-    A kidney without a side is both; English names only.
+    A kidney without a side is both. Names are English; `hepatic`, `splenic` and `renal` name organs too.
 
     Example:
         >>> sorted(named_organs("Spleen leaks; left kidney missing"))
@@ -25,10 +27,14 @@ def named_organs(reason: str) -> frozenset[str]:
         ['left_kidney', 'right_kidney']
         >>> sorted(named_organs("left and right kidney too small"))
         ['left_kidney', 'right_kidney']
+        >>> sorted(named_organs("hepatic dome cut, left renal pelvis"))
+        ['left_kidney', 'liver']
         >>> sorted(named_organs("blurred"))
         []
     """
     text = re.sub(r"[\s_]+", " ", reason.lower())
+    for adjective, organ in _ADJECTIVES.items():
+        text = re.sub(rf"\b{adjective}\b(?! veins?\b)", organ, text)
     found = {name for name in ORGAN_NAMES if re.search(rf"\b{name.replace('_', ' ')}s?\b", text)}
     for sides in _KIDNEY.findall(text):
         found.update(f"{side}_kidney" for side in ("left", "right") if side in sides or not sides)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from custom_components.anatomy import INDEX
 from custom_components.handlers.fooling_monitor import FooledError, FoolingMonitor, Watcher
 from custom_components.inferers import AutocastInferer
-from custom_components.learning.fooling import FoolingRule, Plausible
+from custom_components.learning.fooling import FoolingRule, Plausible, organ_findings
 from custom_components.transforms.montage import in_view, montage
 
 FLOAT32 = AutocastInferer(cpu_bfloat16=False)
@@ -128,7 +128,7 @@ def test_a_run_that_only_its_own_discriminator_likes_is_flagged(tmp_path: Path, 
     _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[Watcher(Brightness(-sign))])
     verdict = json.loads((tmp_path / "fooling.json").read_text())
     rule = {"fall": 0.1, "agreement": 0.5, "rise": 0.1, "bias": 0.08, "steepness": 6.0}
-    assert verdict == {"flagged": monitor.flagged, "rule": rule, "cases": 3}
+    assert verdict == {"flagged": monitor.flagged, "stopped": False, "rule": rule, "cases": 3}
     assert "that of the watchers rose by" in monitor.flagged
     assert caplog.text.count("flagged, iteration") == 1
 
@@ -152,6 +152,7 @@ def test_a_flagged_run_can_be_stopped(tmp_path: Path):
         )
     table = pd.read_csv(tmp_path / "fooling.csv")
     assert table["iteration"].iloc[-1] < 12
+    assert json.loads((tmp_path / "fooling.json").read_text())["stopped"] is True
 
 
 def test_implausible_segmentations_flag_a_run_without_watchers(tmp_path: Path):
@@ -159,7 +160,7 @@ def test_implausible_segmentations_flag_a_run_without_watchers(tmp_path: Path):
     start = network().eval()
     with torch.no_grad():
         first = [start(item["image"][None]).argmax(1)[0].to(torch.uint8).numpy() for item in items(3)]
-    plausible = Plausible.of(first, 1.0, margin=2)
+    plausible = Plausible.of([organ_findings(one, 1.0) for one in first], margin=2)
     _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[], plausible=plausible)
     assert "the share of implausible segmentations rose from 0% to 100%" in monitor.flagged
     assert "watchers" not in monitor.flagged

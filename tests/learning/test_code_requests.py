@@ -64,3 +64,10 @@ def test_taken_candidates_need_the_scores(call, tmp_path: Path):
     message = "error: taken_only is true and scores is empty, expected the summary.csv of the inference\n"
     assert call(*words, "true") == (2, "", message)
     assert call(*words, "false")[0] == 0
+
+
+def test_what_the_audit_leaves_is_uncertain_or_worst():
+    found = request_codes("abcde", 5, scores=dict.fromkeys("abcde", 1.0), audit=1)
+    assert {one.reason for one in found} == {"audit"}
+    found = request_codes("abcde", 5, scores=dict.fromkeys("abcde", 1.0), audit=0.8)
+    assert [one.reason for one in found].count("uncertain") == 1

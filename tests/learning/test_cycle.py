@@ -20,10 +20,10 @@ from custom_components.data.case_files import image_files, sha256_of
 from custom_components.data.cases import read_datalist
 from custom_components.data.codes import load_codes
 from custom_components.learning import cycle
-from custom_components.learning.cycle_actions import CodesMissing, FewerSuccesses, act
-from custom_components.learning.cycle_plan import EPOCHS, REFRESH, Plan
+from custom_components.learning.cycle_actions import CodesMissing, RoundRefused, act
+from custom_components.learning.cycle_plan import REFRESH, Plan
 from custom_components.learning.cycle_settings import LEARNERS, CycleSettings, Learner
-from custom_components.learning.cycle_steps import Codes, Command, HoldOut, Keep, Links, Remaining, Sample
+from custom_components.learning.cycle_steps import Codes, Command, Guard, HoldOut, Keep, Links, Remaining, Sample
 
 SETTINGS = CycleSettings(
     datalist="dataset.json", output_dir="out", baseline_path="baseline.pt", rounds=2, learner=LEARNERS["ranked"]
@@ -141,7 +141,7 @@ def test_refreshed_has_codes_and_a_discriminator_between_bursts():
 
 def test_bursts_share_the_epochs_and_between_them_the_discriminator_learns_what_fooled_it():
     found = commands(replace(SETTINGS, rounds=2, learner=LEARNERS["refreshed"]))
-    assert option(found["round1/burst1/tune"], "max_epochs") == str(EPOCHS // 8)
+    assert option(found["round1/burst1/tune"], "max_epochs") == str(100 // 8)
     fewer = replace(SETTINGS, learner=LEARNERS["refreshed"], options={"tune": {"max_epochs": 40}})
     assert option(commands(fewer)["round1/burst1/tune"], "max_epochs") == "5"
     words = found["round1/burst1/discriminator"]
@@ -159,10 +159,28 @@ def test_bursts_share_the_epochs_and_between_them_the_discriminator_learns_what_
     assert len(set(seeds)) == len(seeds) == 14
 
 
-def test_epochs_are_those_of_the_bundle():
-    configs = Path(__file__).resolve().parents[2] / "bundles" / "qa_semi_seg" / "configs"
-    for name in ("train", "train_published"):
-        assert yaml.safe_load((configs / f"{name}.yaml").read_text())["max_epochs"] == EPOCHS
+def test_bursts_share_the_epochs_that_the_configurations_have(tmp_path: Path):
+    overlay = tmp_path / "short.yaml"
+    overlay.write_text("max_epochs: 40\n")
+    few = replace(SETTINGS, learner=LEARNERS["refreshed"], overlays={"qa_semi_seg": [str(overlay)]})
+    assert option(commands(few)["round1/burst1/tune"], "max_epochs") == "5"
+    trained = replace(few, learner=replace(few.learner, training={"max_epochs": 64, "qa_weight": 0.5}))
+    words = commands(trained)["round1/burst1/tune"]
+    assert [option(words, name) for name in ("max_epochs", "qa_weight")] == ["8", "0.5"]
+
+
+def test_montages_and_what_fools_a_discriminator_are_on_its_grid(tmp_path: Path):
+    overlay = tmp_path / "grid.yaml"
+    overlay.write_text("pixdim: [5.25, 5.25, 12]\nroi_size: [64, 64, 32]\nmontage_size: [64, 64]\n")
+    found = commands(replace(SETTINGS, overlays={"qa_discriminator": [str(overlay)]}))
+    for name in ("first/montages", "rated/montages", "adversarial", "report"):
+        words = found[f"round1/{name}"]
+        assert [option(words, one) for one in ("pixdim", "roi_size")] == ["5.25,5.25,12", "64,64,32"]
+    assert option(found["round1/adversarial"], "montage_size") == "64,64"
+    plain = commands(SETTINGS)["round1/first/montages"]
+    assert [option(plain, one) for one in ("pixdim", "roi_size", "hu_window")] == [
+        "2.0,2.0,6.0", "168,168,64", "-175.0,275.0",
+    ]  # fmt: skip
 
 
 def test_requests_of_each_step_are_other_random_ones():
@@ -173,8 +191,12 @@ def test_requests_of_each_step_are_other_random_ones():
 def test_the_default_has_the_numbers_of_the_benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks" / "learning"))
     from methods import GREYS, MOVED, REFINED
+    from workbench import SIZES, TUNING
 
     words = commands(replace(SETTINGS, learner=LEARNERS["organs"]))["round1/tune"]
+    assert option(words, "max_epochs") == str(SIZES["small"].tuning_epochs // 2)  # of two rounds
+    for name in ("epoch_cases", "learning_rate", "lr_power", "ema_momentum", "loss#cross_entropy_weight"):
+        assert option(words, name) == str(TUNING[name])
     defaults = {"appearance_prob": "0.5", "move_absent": "0.5"}
     train = yaml.safe_load((Path(__file__).parents[2] / "bundles/qa_semi_seg/configs/train.yaml").read_text())
     assert {name: str(train[name]) for name in defaults} == defaults
@@ -192,6 +214,12 @@ def test_a_watcher_watches_unless_it_is_switched_off():
     assert "round1/adversarial" not in off
     assert "round1/watcher" not in off
     assert "--monitor_interval" not in off["round1/tune"]
+
+
+def test_what_fools_the_discriminator_is_made_of_a_rounds_first_segmentations():
+    words = commands(replace(SETTINGS, learner=LEARNERS["organs"]))["round2/adversarial"]
+    assert words[3:6] == [f"out/round2/{name}" for name in ("first_images", "first", "adversarial")]
+    assert option(words, "codes") == "out/round2/first_codes.csv"
 
 
 def test_a_watcher_learns_what_fools_the_discriminator(tmp_path: Path):
@@ -417,7 +445,7 @@ def test_of_several_raters_the_majority_says_what_remains_and_what_is_kept(cohor
         (cohort / f"{name}.pt").write_text(name)
     before = codes_of(cohort / "before.csv", a=0, b=0, c=2)
     step = Keep("keep", before, codes, cohort / "old.pt", cohort / "new.pt", cohort / "out" / "model.pt")
-    with pytest.raises(FewerSuccesses, match="before 2/0/1 and after 1/1/1"):
+    with pytest.raises(RoundRefused, match="before 2/0/1 and after 1/1/1"):
         act(step)
 
 
@@ -522,7 +550,7 @@ def test_a_round_with_fewer_successes_ends_the_cycle_with_the_weights_before(coh
         f"; {cohort} was flagged, iteration 2: the QA score fell; the weights are kept as {step.output}"
     )
     codes_of(after, a=0, b=1, c=1)
-    with pytest.raises(FewerSuccesses, match="before 2/0/1 and after 1/2/0: fewer successes"):
+    with pytest.raises(RoundRefused, match="before 2/0/1 and after 1/2/0: fewer successes"):
         act(step)
     assert step.output.read_text() == "old"
 
@@ -602,6 +630,28 @@ def test_other_settings_are_another_cycle_where_a_step_was_done_with_them(settin
         cycle.run_cycle(replace(settings, requests=100))
 
 
+def test_what_makes_no_difference_to_a_step_is_no_reason_to_refuse_it(tmp_path: Path, cohort: Path):
+    out = tmp_path / "out"
+    settings = replace(SETTINGS, output_dir=str(out), code_files=["monday.csv"])
+    first, configs = (
+        next(step for step in Plan(settings) if step.name == f"round1/{name}") for name in ("first/codes", "segment")
+    )
+    for step in (first, configs):
+        (out / "steps").mkdir(parents=True, exist_ok=True)
+        (out / "steps" / f"{step.name.replace('/', '.')}.txt").write_text(cycle._text(step) + "\n")
+    (out / cycle.SETTINGS).write_text(json.dumps(cycle._plain(settings)))
+    changed = {
+        "code_files": ["monday.csv", "tuesday.csv"], "options": {"tune": {"max_epochs": 3}}, "audit": 0.5,
+        "bundles_dir": str(Path("bundles").absolute()),
+    }  # fmt: skip
+    cycle._check_settings(replace(settings, **changed), out)
+    with pytest.raises(ValueError, match=r"unlabeled_section is 'unlabeled', this run has 'other', but round1/segment"):
+        cycle._check_settings(replace(settings, **changed, unlabeled_section="other"), out)
+    # (it names what differs in the step, and not what comes first)
+    with pytest.raises(ValueError, match=r"learner is .*but round1/segment was done"):
+        cycle._check_settings(replace(settings, **changed, learner=LEARNERS["organs"]), out)
+
+
 def test_a_wrong_setting_that_nothing_was_done_with_can_be_mended(settings: CycleSettings, monkeypatch):
     monkeypatch.setattr(Steps, "steps", [Command("x", script("raise SystemExit(1)"))])
     with pytest.raises(SystemExit):
@@ -612,11 +662,12 @@ def test_a_wrong_setting_that_nothing_was_done_with_can_be_mended(settings: Cycl
 
 def test_a_case_that_is_set_aside_does_not_end_a_cycle(settings: CycleSettings, cohort: Path, monkeypatch, capfd):
     summary = cohort / "summary.csv"
-    step = Command("x", script("raise SystemExit(1)"), summary, (cohort / "data" / "dataset.json", "unlabeled"))
-    monkeypatch.setattr(Steps, "steps", [step])
+    cases = cohort / "data" / "dataset.json", "unlabeled"
 
     def run(**status: str) -> str:
-        pd.DataFrame({"case_id": list(status), "status": list(status.values())}).to_csv(summary, index=False)
+        text = pd.DataFrame({"case_id": list(status), "status": list(status.values())}).to_csv(index=False)
+        step = Command("x", script(f"open({str(summary)!r}, 'w').write({text!r}); raise SystemExit(1)"), summary, cases)
+        monkeypatch.setattr(Steps, "steps", [step])
         return cycle.run_cycle(settings)
 
     done = dict.fromkeys("abcd", "ok")
@@ -625,6 +676,34 @@ def test_a_case_that_is_set_aside_does_not_end_a_cycle(settings: CycleSettings, 
             run(**status)
     assert run(**done, e="set_aside").startswith("2 rounds are done")
     assert "1 of 5 cases were set aside" in capfd.readouterr().out
+    monkeypatch.setattr(Steps, "steps", [Command("y", script("raise SystemExit(1)"), summary, cases)])
+    with pytest.raises(SystemExit):  # it failed before it wrote a table: that is of an earlier run
+        cycle.run_cycle(settings)
+
+
+def test_a_training_that_the_monitor_stops_ends_the_cycle_with_the_weights_before(settings, cohort: Path, monkeypatch):
+    (cohort / "start.pt").write_text("start")
+    guard = Guard(cohort / "fooling.json", cohort / "start.pt", cohort / "out" / "model.pt")
+    for verdict in ({"flagged": "iteration 2", "stopped": False}, {"flagged": "iteration 2", "stopped": True}):
+        text = f"open({str(guard.verdict)!r}, 'w').write({json.dumps(verdict)!r}); raise SystemExit(1)"
+        monkeypatch.setattr(Steps, "steps", [Command("tune", script(text), guard=guard)])
+        if verdict["stopped"]:
+            assert cycle.run_cycle(settings).startswith(f"the cycle ends: the monitor stopped {cohort}, iteration 2: ")
+        else:
+            with pytest.raises(SystemExit):
+                cycle.run_cycle(settings)
+    assert guard.output.read_text() == "start"
+
+
+def test_the_tuning_of_a_round_falls_back_on_its_start():
+    guards = {
+        step.name: step.guard for step in Plan(replace(SETTINGS, learner=LEARNERS["refreshed"])) if "tune" in step.name
+    }
+    out = Path("out")
+    assert guards["round1/burst8/tune"] == Guard(
+        out / "round1" / "burst8" / "training" / "fooling.json", Path("baseline.pt"), out / "model.pt"
+    )
+    assert guards["round2/burst2/tune"].weights == out / "round1" / "burst8" / "models" / "model.pt"
 
 
 def test_a_dry_run_tells_and_does_nothing(settings: CycleSettings, monkeypatch, tmp_path: Path):

@@ -1,5 +1,6 @@
 """Settings of a cycle."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,11 @@ def test_a_learner_is_a_name_with_other_numbers_or_all_its_numbers(tmp_path: Pat
     assert read(tmp_path).learner == LEARNERS["organs"]
     assert read(tmp_path, learner="published").learner == Learner(qa_weight=1.0)
     both = read(tmp_path, learner={"name": "ranked", "qa_weight": 0.01, "bursts": 4}).learner
-    assert both == Learner(pseudo_labels=True, candidates=16, candidate_limit=-9.0, qa_weight=0.01, bursts=4)
-    assert read(tmp_path, learner={"pseudo_labels": True}).learner == LEARNERS["approved"]
+    assert both == replace(LEARNERS["ranked"], qa_weight=0.01, bursts=4)
+    with pytest.raises(ValueError, match="learner: training is 3, expected numbers by name"):
+        Learner(qa_weight=1.0, training=3)
+    own = read(tmp_path, learner={"pseudo_labels": True, "training": {"max_epochs": 3}}).learner
+    assert own == replace(LEARNERS["approved"], training={"max_epochs": 3})
 
 
 def test_the_command_line_counts_more_than_the_file(tmp_path: Path):

@@ -10,6 +10,7 @@ from custom_components.learning.fooling import (
     FoolingRule,
     Look,
     Plausible,
+    annotated_findings,
     judged_dice,
     organ_findings,
     volume_bias,
@@ -48,7 +49,7 @@ def test_volume_and_pieces_are_counted_without_specks():
 
 
 def test_plausible_is_what_good_segmentations_look_like_with_a_margin():
-    plausible = Plausible.of([anatomy(8), anatomy(10)], 1.0, margin=1.25)
+    plausible = Plausible.of([organ_findings(anatomy(size), 1.0) for size in (8, 10)], margin=1.25)
     assert plausible.volumes_ml["liver"] == (512 / 1.25, 640 * 1.25)
 
     def is_implausible(labels: np.ndarray) -> bool:
@@ -64,8 +65,18 @@ def test_plausible_is_what_good_segmentations_look_like_with_a_margin():
     broken = anatomy()
     broken[4] = 0
     assert is_implausible(broken)
-    with pytest.raises(ValueError, match="labels is empty"):
-        Plausible.of([], 1.0)
+    with pytest.raises(ValueError, match="good is empty"):
+        Plausible.of([])
+
+
+def test_an_organ_that_was_not_annotated_says_nothing_about_what_is_plausible():
+    only_spleen = [number == SPLEEN for number in range(13)]
+    spleen = np.where(anatomy() == SPLEEN, anatomy(), 0)
+    partial, full = annotated_findings(spleen, only_spleen, 1.0), annotated_findings(anatomy(), None, 1.0)
+    assert set(partial) == {"spleen"}
+    without_liver = organ_findings(np.where(anatomy() == LIVER, 0, anatomy()), 1.0)
+    assert Plausible.of([partial, full]).is_implausible(without_liver)
+    assert not Plausible.of([partial]).is_implausible(without_liver)
 
 
 def test_dice_is_the_mean_of_the_judged_organs_that_there_are():
