@@ -22,7 +22,7 @@ def request(
     """Choose the segmentations that people should code next: worst, most uncertain, and a random audit.
 
     Args:
-        output: CSV to write: case_id, reason (audit, uncertain or worst).
+        output: CSV to write: case_id, choice (audit, uncertain or worst).
         segmentations: folder of <case>/<case>_seg.nii.gz or <case>.nii.gz.
         count: how many to choose; 0: all.
         codes: CSVs of codes with commas between them; what has a code is not chosen.
@@ -60,8 +60,8 @@ def request(
         seed=seed,
     )
     write_requests(output, chosen)
-    reasons = [one.reason for one in chosen]
-    parts = ", ".join(f"{reasons.count(reason)} {reason}" for reason in ("audit", "uncertain", "worst"))
+    choices = [one.choice for one in chosen]
+    parts = ", ".join(f"{choices.count(choice)} {choice}" for choice in ("audit", "uncertain", "worst"))
     return f"{len(chosen)} of {len(cases - coded)} segmentations without a code ({parts}); see {output}"
 
 

@@ -149,7 +149,7 @@ def approved(bench: Bench) -> Outcome:
     return Outcome(bench.folder / "approved" / "models" / "model.pt", coded(first(bench)[1]), seconds)
 
 
-def organs(bench: Bench) -> Outcome:
+def organs_once(bench: Bench) -> Outcome:
     """The same, and of a segmentation that was not coded 0 the organs that the reason does not name are labels too."""
     datalist = bench.pseudo_labels("organs", first(bench), by_organ=True)
     seconds = bench.tune("organs", datalist=datalist)
@@ -261,7 +261,8 @@ METHODS: dict[str, Callable[[Bench], Outcome]] = {
 """Those of the proof."""
 
 TRIED: dict[str, Callable[[Bench], Outcome]] = {
-    one.__name__: one for one in (organs, organs_appearance, refined_rounds, appearance, measured_inference, measured)
+    one.__name__: one
+    for one in (organs_once, organs_appearance, refined_rounds, appearance, measured_inference, measured)
 }
 """What else was tried, on the rated section alone."""
 

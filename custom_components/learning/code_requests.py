@@ -14,7 +14,7 @@ from custom_components.data.code_values import CODES
 from custom_components.files import complete_file
 from custom_components.options import check_number
 
-Reason = Literal["audit", "worst", "uncertain"]
+Choice = Literal["audit", "worst", "uncertain"]
 
 UNCERTAIN = 0.4
 """Share of the chosen that is uncertain."""
@@ -27,17 +27,17 @@ class CodeRequest(NamedTuple):
     """A case to be coded, and why it was chosen."""
 
     case_id: str
-    reason: Reason
+    choice: Choice
 
 
 def write_requests(path: str | Path, requests: Iterable[CodeRequest]) -> None:
-    """Write requests as a CSV with the columns `case_id` and `reason`."""
+    """Write requests as a CSV with the columns `case_id` and `choice`."""
     with complete_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([CodeRequest._fields, *requests])
 
 
 def read_requests(path: str | Path) -> list[CodeRequest]:
-    """Read a CSV with the column `case_id`, and `reason` where it is given.
+    """Read a CSV with the column `case_id`, and `choice` where it is given.
 
     Raises:
         ValueError: the file cannot be read, or lacks the column.
@@ -50,7 +50,7 @@ def read_requests(path: str | Path) -> list[CodeRequest]:
         raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'no CSV in UTF-8'}") from None
     if CASE_ID not in (table.fieldnames or []):
         raise ValueError(f"{path}: columns are {', '.join(table.fieldnames or []) or 'none'}, expected {CASE_ID}")
-    return [CodeRequest(row[CASE_ID], row.get("reason") or "worst") for row in rows]  # type: ignore[arg-type]
+    return [CodeRequest(row[CASE_ID], row.get("choice") or "worst") for row in rows]  # type: ignore[arg-type]
 
 
 def request_codes(
@@ -86,7 +86,7 @@ def request_codes(
 
     Example:
         >>> request_codes("abc", 2, scores={"a": 0.1, "b": 1.9, "c": 0.5}, audit=0, uncertain=0.5)
-        [CodeRequest(case_id='c', reason='uncertain'), CodeRequest(case_id='b', reason='worst')]
+        [CodeRequest(case_id='c', choice='uncertain'), CodeRequest(case_id='b', choice='worst')]
     """
     check_number(count, "count", 0, whole=True)
     check_number(audit, "audit", 0, 1)

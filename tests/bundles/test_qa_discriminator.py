@@ -428,3 +428,13 @@ def test_two_processes_train_together(rated: Path, tmp_path: Path):
     assert (tmp_path / "models" / "model.json").is_file()
     state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     assert state["trainer"]["iteration"] == 2 * state["trainer"]["epoch_length"]
+
+
+def test_a_watcher_does_not_take_the_place_of_its_discriminator():
+    places = []
+    for overlays in ([], [BUNDLE / "configs" / "watcher.yaml"]):
+        parser = ConfigParser()
+        parser.read_config([str(path) for path in (TRAIN, *overlays)])
+        places.append({Path(parser.get_parsed_content(name)) for name in ("ckpt_dir", "output_dir")})
+    assert not places[0] & places[1]
+    assert all("watcher" in path.parts for path in places[1])

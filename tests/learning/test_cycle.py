@@ -462,7 +462,7 @@ def test_nothing_is_ranked_where_every_case_has_a_segmentation_coded_0(tmp_path:
 
 
 def waiting(cohort: Path, *files: Path) -> Codes:
-    (cohort / "first_requests.csv").write_text("case_id,reason\na,audit\nb,worst\nc,worst\n")
+    (cohort / "first_requests.csv").write_text("case_id,choice\na,audit\nb,worst\nc,worst\n")
     paths = (cohort / f"first_{name}.csv" for name in ("requests", "ratings"))
     return Codes("codes", cohort / "first", *paths, files, cohort / "first_codes.csv")
 
