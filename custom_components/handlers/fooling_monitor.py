@@ -133,16 +133,24 @@ class FoolingMonitor:
         self.looks: list[Look] = []
         self.flagged = ""
         self._first: list[Labels] = []
+        self._writer: SummaryWriter | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer; after the handler that averages its weights, and before the one that saves its state."""
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=lambda _, number: self.is_due(number)), self)
+        engine.add_event_handler(Events.COMPLETED, self.close)
 
     def is_due(self, iteration: int) -> bool:
         """Whether there is a look after so many iterations."""
         is_power_of_two = iteration & (iteration - 1) == 0
         return iteration % self.interval == 0 or (iteration < self.interval and is_power_of_two)
+
+    def close(self) -> None:
+        """Close the file for TensorBoard; a further look begins another."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was noted, in plain numbers."""
@@ -171,6 +179,7 @@ class FoolingMonitor:
         if idist.get_rank() == 0:
             self._write(stopped=bool(reason) and self.stop)
         if reason and self.stop:
+            self.close()
             raise FooledError(f"stopped, {reason}; {self.output_dir / 'fooling.png'} shows it")
 
     @torch.no_grad()
@@ -243,10 +252,11 @@ class FoolingMonitor:
             partial.write_text(json.dumps(verdict, indent=2) + "\n", encoding="utf-8")
         with complete_file(self.output_dir / "fooling.png") as partial:
             draw_looks(table, self.flagged).savefig(partial)
-        with SummaryWriter(str(self.output_dir)) as writer:
-            for name, value in _row(self.looks[-1]).items():
-                if name != "iteration" and not math.isnan(value):
-                    writer.add_scalar(f"fooling/{name}", value, self.looks[-1].iteration)
+        self._writer = self._writer or SummaryWriter(str(self.output_dir))
+        for name, value in _row(self.looks[-1]).items():
+            if name != "iteration" and not math.isnan(value):
+                self._writer.add_scalar(f"fooling/{name}", value, self.looks[-1].iteration)
+        self._writer.flush()
 
 
 def _array(labels: Tensor) -> Labels:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 from custom_components.anatomy import INDEX
@@ -82,7 +83,11 @@ def test_looks_are_of_the_start_and_every_interval(tmp_path: Path):
     assert table.loc[0, ["overlap", "drift"]].tolist() == [1.0, 0.0]
     assert table["drift"].is_monotonic_increasing
     assert (tmp_path / "fooling.png").stat().st_size > 5000
-    assert list(tmp_path.glob("events.out.tfevents.*"))
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+    logged = EventAccumulator(str(tmp_path)).Reload().Scalars("fooling/score")
+    assert [(one.step, pytest.approx(one.value)) for one in logged] == list(
+        zip(table["iteration"], table["score"], strict=True)
+    )
     # what a look measures
     image = items(1)[0]["image"][None]
     with torch.no_grad():
