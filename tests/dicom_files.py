@@ -20,6 +20,7 @@ def write_series(
     name: str = "slice{:03d}.dcm",
     modality: str = "CT",
     kind: str = "AXIAL",
+    patient: str = "",
 ) -> None:
     """Write `voxels` (X, Y, Z) in HU as one series with 0.8 mm pixels."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +35,7 @@ def write_series(
         ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
         ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.3", uid
         ds.Modality, ds.ImageType = modality, ["ORIGINAL", "PRIMARY", kind]
-        ds.PatientName = "Secret^Name"
+        ds.PatientName, ds.PatientID = "Secret^Name", patient
         ds.SeriesNumber, ds.InstanceNumber, ds.SliceThickness = number, i + 1, 3
         ds.ImagePositionPatient, ds.ImageOrientationPatient = position(i), [1, 0, 0, 0, 1, 0]
         ds.PixelSpacing = [0.8, 0.8]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES
 from custom_components.data.cases import Case
+from custom_components.data.dicom import list_series
 from custom_components.files import partial_path
 
 SERIES = "series"
@@ -29,6 +30,7 @@ def link_case(case: Case, folder: Path) -> Path:
 
     Raises:
         OSError: a file cannot be read or a link not made.
+        ValueError: a folder holds no CT series.
     """
     image, case_id = case["image"], str(case[CASE_ID])
     if isinstance(image, str) and Path(image).is_file():
@@ -38,21 +40,20 @@ def link_case(case: Case, folder: Path) -> Path:
         if data is None:
             return _link(source, link)
         _link(source, folder / case_id / link.name)  # not beside those of others: their data may have the same name
-        _link(data, folder / case_id / data.name)
+        _link(data, folder / case_id / data.relative_to(os.path.normpath(source.parent)))
         return folder / case_id / link.name
-    slices = sorted(Path(image).iterdir()) if isinstance(image, str) else [Path(one) for one in image]
-    for file in filter(Path.is_file, slices):
+    for file in map(Path, list_series(image)[0].files if isinstance(image, str) else image):
         _link(file, folder / case_id / file.name)
     return folder / case_id
 
 
 def _data_file(header: Path) -> Path | None:
-    """The file beside a MetaImage header that holds its voxels, if it is one."""
-    if header.suffix.lower() != ".mhd":
+    """The file beside a MetaImage header, or in a folder there, that holds its voxels, if it is one."""
+    found = _DATA_FILE.search(header.read_bytes()) if header.suffix.lower() == ".mhd" else None
+    if found is None:
         return None
-    found = _DATA_FILE.search(header.read_bytes())
-    data = header.parent / found[1].decode(errors="replace") if found else None
-    return data if data is not None and data.is_file() else None
+    data = Path(os.path.normpath(header.parent / found[1].decode(errors="replace")))
+    return data if data.is_relative_to(os.path.normpath(header.parent)) and data.is_file() else None
 
 
 def _link(file: Path, link: Path) -> Path:

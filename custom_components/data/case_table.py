@@ -14,6 +14,15 @@ from custom_components.files import complete_file
 Row = dict[str, str]
 
 
+def is_finished(path: Path) -> bool:
+    """Whether a table is there and the last run came to its end."""
+    return path.is_file() and not _mark(path).exists()
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f".unfinished_{path.name}")
+
+
 class CaseTable:
     """Rows by case id in a CSV file.
 
@@ -44,6 +53,8 @@ class CaseTable:
 
     def start(self, keep: Callable[[Row], bool] = lambda _: True) -> None:
         """Take over the rows of an earlier run that are to be kept, and write the file anew."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _mark(self.path).touch()
         self.rows = {case_id: row for case_id, row in self.read().items() if keep(row)}
         self._write(sorted(self.rows.values(), key=lambda row: row[CASE_ID]))
 
@@ -56,6 +67,7 @@ class CaseTable:
     def finish(self, key: Callable[[Row], Any] = lambda row: row[CASE_ID]) -> None:
         """Write every case once, sorted."""
         self._write(sorted(self.rows.values(), key=key))
+        _mark(self.path).unlink(missing_ok=True)
 
     def _write(self, rows: Sequence[Row]) -> None:
         with complete_file(self.path) as partial:

@@ -105,7 +105,7 @@ def load_codes(
         raise ValueError("no file of codes is given, expected at least one")
     tables: list[pd.DataFrame] = []
     problems: list[Problem] = []
-    for path, rater in zip(files, _names_apart(files), strict=True):
+    for path, rater in zip(files, names_apart(files), strict=True):
         table, found = read_codes(path, columns=columns, values=values, soft=soft)
         if len(files) > 1 and not (table["rater"] != "").any():
             table["rater"] = rater
@@ -118,7 +118,12 @@ def load_codes(
     return Codes(merged.table, sorted(problems, key=lambda problem: (order[problem.file], problem.line)))
 
 
-def _names_apart(files: Sequence[str | Path]) -> list[str]:
+def names_apart(files: Sequence[str | Path]) -> list[str]:
+    """Name files after themselves, with as many folders before the name as tell them apart.
+
+    Raises:
+        ValueError: one is given twice.
+    """
     paths = [Path(os.path.abspath(path)).with_suffix("") for path in files]
     longest = max(len(path.parts) for path in paths)
     for count in range(1, longest + 1):

@@ -77,8 +77,7 @@ def copy_datalist(source: str | Path, output: str | Path, changes: Mapping[str, 
         raise ValueError(f"datalist is {source}: {getattr(error, 'strerror', None) or 'no JSON'}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{source}: holds a {type(content).__name__}, expected lists by section")
-    # whoever reads `../x` goes up from where a folder is, and not from a link to it
-    base, folder = source.parent.resolve(), output.parent.resolve()
+    base, folder = source.parent.absolute(), output.parent.absolute()
     for name, value in {**content, **changes}.items():
         content[name] = [_moved(entry, base, folder) for entry in value] if isinstance(value, list) else value
     with complete_file(output) as partial:
@@ -88,16 +87,21 @@ def copy_datalist(source: str | Path, output: str | Path, changes: Mapping[str, 
 def _moved(entry: Any, base: Path, folder: Path) -> Any:
     """The same entry for a list in another folder."""
     if isinstance(entry, str):
-        return _relative(base / entry, folder)
+        return relative_path(base / entry, folder)
     if not isinstance(entry, dict):
         return entry
-    return {**entry, **{key: _relative(base / entry[key], folder) for key in ("image", "label") if entry.get(key)}}
+    return {**entry, **{key: relative_path(base / entry[key], folder) for key in ("image", "label") if entry.get(key)}}
 
 
-def _relative(path: Path, folder: Path) -> str:
+def relative_path(path: Path, folder: Path) -> str:
+    """Give the path of a file from a folder, with slashes; absolute on another drive of Windows.
+
+    Whoever reads `../x` goes up from where a folder is, and not from a link to it: links to folders are followed.
+    """
+    path = path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # another drive of Windows
+        return Path(os.path.relpath(path, folder.resolve())).as_posix()
+    except ValueError:
         return str(path)
 
 

@@ -74,6 +74,11 @@ def list_series(folder: str | Path) -> list[Series]:
     return sorted(series, key=lambda one: (len(one.number), one.number, one.files))
 
 
+def patient_of(file: str | Path) -> str:
+    """The patient id of a DICOM file, stripped; nothing if it has none."""
+    return _tags(str(file)).get("0010|0020", "")
+
+
 def read_series(files: Sequence[str]) -> itk.Image:
     """Read the slices of one series as a volume.
 

@@ -15,7 +15,7 @@ from custom_components.anatomy import label_map
 from custom_components.case_ids import CASE_ID, check_case_id
 from custom_components.data.case_split import SECTIONS, section_shares, split_cases
 from custom_components.data.code_values import CODES, nearest_code
-from custom_components.data.datalist import datalist_entries
+from custom_components.data.datalist import datalist_entries, relative_path
 from custom_components.data.qa_sources import Entry, SourceEntries
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
@@ -57,7 +57,12 @@ def write_qa_datalist(
     )
     lists: dict[str, list[Entry]] = {section: [] for section in SECTIONS}
     for entry in found.entries:
-        lists[section_of[entry[CASE_ID]]].append({key: _relative(value, output) for key, value in entry.items()})
+        lists[section_of[entry[CASE_ID]]].append(
+            {
+                key: relative_path(value, output.parent) if isinstance(value, Path) else value
+                for key, value in entry.items()
+            }
+        )
     codes = {section: _count(entries) for section, entries in lists.items()}
     split = {"seed": seed, "fractions": fractions, "codes": codes, "unrated": found.unrated}
     with complete_file(output) as partial:
@@ -119,15 +124,6 @@ def qa_cases(datalist: str | Path, section: str = "training", *, set_aside: bool
 def _count(entries: Sequence[Entry]) -> dict[str, int]:
     counts = Counter(nearest_code(entry["code"]) for entry in entries)
     return {str(code): counts[code] for code in CODES}
-
-
-def _relative(value: Any, output: Path) -> Any:
-    if not isinstance(value, Path):
-        return value
-    try:
-        return Path(os.path.relpath(value.absolute(), output.parent.resolve())).as_posix()
-    except ValueError:  # another drive of Windows
-        return str(value.resolve())
 
 
 def _case_id(entry: Mapping[str, Any], where: str) -> str:

@@ -81,7 +81,9 @@ def sides_of(key: pd.DataFrame, ratings: pd.DataFrame) -> tuple[pd.DataFrame, pd
         by_name, by_digest = (dict(zip(part[column], part[CASE_ID], strict=True)) for column in (NAME, SHA256))
         of_case = dict(zip(part[CASE_ID], part[SHA256], strict=True))
         is_named = ratings[CASE_ID].isin(key[NAME])
-        cases = ratings[CASE_ID].map(by_name).where(is_named, ratings[SHA256].map(by_digest))
+        is_own = ratings[CASE_ID].map(of_case) == ratings[SHA256]  # two segmentations may have the same bytes
+        of_digest = ratings[CASE_ID].where(is_own, ratings[SHA256].map(by_digest))
+        cases = ratings[CASE_ID].map(by_name).where(is_named, of_digest)
         found = ratings[cases.notna()].copy()
         found[CASE_ID] = cases.dropna().astype("string")
         found[SHA256] = found[CASE_ID].map(of_case).astype("string")

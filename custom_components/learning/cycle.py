@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.case_table import is_finished
 from custom_components.data.cases import read_datalist
 from custom_components.engines import SET_ASIDE
 from custom_components.files import complete_file
@@ -91,13 +92,15 @@ def _mark(out: Path, step: Step) -> Path:
 def _run_command(step: Command) -> str:
     """Run a command; say what was set aside, if the rest is there."""
     sys.stdout.flush()
-    before = _written_at(step.summary)
+    verdict = step.guard.verdict if step.guard else None
+    before = _written_at(step.summary), _written_at(verdict)
     code = subprocess.run([sys.executable, *step.words], check=False).returncode
     if not code:
         return ""
-    if code == 1 and _written_at(step.summary) != before and (line := _set_aside(step)):
+    is_summary_new, is_verdict_new = _written_at(step.summary) != before[0], _written_at(verdict) != before[1]
+    if code == 1 and is_summary_new and (line := _set_aside(step)):
         return line
-    if code == 1 and step.guard is not None:
+    if code == 1 and is_verdict_new and step.guard:
         refuse_if_stopped(step.guard)
     print(f"error: {step.name} ended with exit code {code}; the cycle goes on from it", file=sys.stderr)
     raise SystemExit(code if code > 0 else 1)
@@ -109,7 +112,7 @@ def _written_at(path: Path | None) -> int | None:
 
 def _set_aside(step: Command) -> str:
     """How many cases an inference set aside; nothing if it did not come to its end, or none is left."""
-    if step.summary is None or step.cases is None or not step.summary.is_file():
+    if step.summary is None or step.cases is None or not is_finished(step.summary):
         return ""
     datalist, section = step.cases
     table = pd.read_csv(step.summary, dtype=str)
@@ -158,8 +161,11 @@ def _text_with(settings: CycleSettings, step_name: str, name: str, before: Mappi
     """The text of a step if one of the settings was what it was before; nothing if it was not there."""
     value: Any = before.get(name, getattr(settings, name))
     changes: dict[str, Any] = {name: Learner(**value) if name == "learner" else value}
-    steps = Plan(dataclasses.replace(settings, **changes))
-    return next((_text_of(step) for step in steps if step.name == step_name), "")
+    try:
+        steps = Plan(dataclasses.replace(settings, **changes))
+        return next((_text_of(step) for step in steps if step.name == step_name), "")
+    except ValueError:  # the two do not go together
+        return ""
 
 
 def _keep_settings(settings: CycleSettings, path: Path) -> None:

@@ -20,9 +20,10 @@ from custom_components.data.code_checks import merge_duplicates
 from custom_components.data.code_problems import Problem
 from custom_components.data.code_values import CODES
 from custom_components.data.codes import Codes as LoadedCodes
-from custom_components.data.codes import concatenate_codes, load_codes, read_codes, write_codes
+from custom_components.data.codes import concatenate_codes, load_codes, names_apart, read_codes, write_codes
 from custom_components.data.consensus import consensus
 from custom_components.data.datalist import copy_datalist
+from custom_components.data.dicom import patient_of
 from custom_components.data.set_aside import ERROR
 from custom_components.files import complete_file
 from custom_components.learning.blind_audit import NAME, SHA256, SIDE, mix_montages, read_key, sides_of
@@ -105,7 +106,7 @@ def _(step: HoldOut) -> str:
 def _drawn(step: Sample | HoldOut) -> tuple[list[Case], list[Case], str]:
     """Entries of random cases of a section, of the others, and what cannot be used.
 
-    The series of one DICOM folder stay together, because they are of one patient.
+    The series of one patient in a DICOM folder stay together.
     """
     usable, unusable = _usable(step.datalist, step.section)
     groups: dict[str, list[Case]] = {}
@@ -131,7 +132,9 @@ def _usable(datalist: Path, section: str) -> tuple[list[Case], str]:
 
 
 def _group(case: Case) -> str:
-    return str(case[CASE_ID]) if isinstance(case["image"], str) else str(Path(case["image"][0]).parent)
+    if isinstance(case["image"], str):
+        return str(case[CASE_ID])
+    return f"{Path(case['image'][0]).parent} {patient_of(case['image'][0])}"
 
 
 def _entry(case: Case, output: Path) -> Case:
@@ -195,11 +198,11 @@ def _key(folder: Path) -> Path:
 
 def _of_files(files: Sequence[Path], digests: set[str]) -> Iterator[LoadedCodes]:
     """The ratings of further files that are of these segmentations; a file without raters is one rater's."""
-    for file in files:
+    for file, rater in zip(files, names_apart(files) if files else (), strict=True):
         if file.is_file():
             table, problems = read_codes(file)
             if not (table["rater"] != "").any():
-                table["rater"] = file.stem
+                table["rater"] = rater
             yield LoadedCodes(table[table[SHA256].isin(digests)], problems)
 
 

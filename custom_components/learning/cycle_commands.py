@@ -36,7 +36,11 @@ class Commands:
     def ours(self, name: str, command: str, *arguments: Any, **options: Any) -> Command:
         """A command of this package, which is also the name of its step."""
         group = ("codes",) if command in ("request", "split") else ()
-        grid = {name: self.configured("qa_discriminator", ("train",), name) for name in GRID.get(command, ())}
+        chosen = self.settings.options.get("discriminator", {})
+        grid = {
+            name: chosen.get(name, self.configured("qa_discriminator", ("train",), name))
+            for name in GRID.get(command, ())
+        }
         options = {**grid, **options}
         return Command(name, (*OURS, *group, command, *map(str, arguments), *self._flags(command, options)))
 

@@ -347,6 +347,8 @@ class Plan:
         """Epochs of one burst: all share those of the tuning."""
         configured = self._commands.configured("qa_semi_seg", configs, "max_epochs")
         known = {"max_epochs": configured, **self.learner.training, **self.settings.options.get("tune", {})}
+        if known["max_epochs"] is None:
+            raise ValueError(f"bundles_dir is {self.settings.bundles_dir}, expected the folder of the bundles")
         check_number(known["max_epochs"], "options: tune: max_epochs", 1, whole=True)
         return {"max_epochs": max(1, known["max_epochs"] // self.learner.bursts)}
 

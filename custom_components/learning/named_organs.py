@@ -18,14 +18,15 @@ _KIDNEY = re.compile(r"((?:\b(?:left|right)\b\W*(?:(?:and|or)\b\W*)?)*)\bkidneys
 def named_organs(reason: str) -> frozenset[str]:
     """Find the organs that a rater's words name, in the order and with the words between that people like.
 
-    A kidney without a side is both. Names are English; `hepatic`, `splenic` and `renal` name organs too.
+    A kidney without a side is both, and so it is where both sides are named somewhere. Names are English; `hepatic`,
+    `splenic` and `renal` name organs too.
 
     Example:
         >>> sorted(named_organs("Spleen leaks; left kidney missing"))
         ['left_kidney', 'spleen']
         >>> sorted(named_organs("kidneys 0.42"))
         ['left_kidney', 'right_kidney']
-        >>> sorted(named_organs("left and right kidney too small"))
+        >>> sorted(named_organs("right kidney too small, left too"))
         ['left_kidney', 'right_kidney']
         >>> sorted(named_organs("hepatic dome cut, left renal pelvis"))
         ['left_kidney', 'liver']
@@ -36,8 +37,9 @@ def named_organs(reason: str) -> frozenset[str]:
     for adjective, organ in _ADJECTIVES.items():
         text = re.sub(rf"\b{adjective}\b(?! veins?\b)", organ, text)
     found = {name for name in ORGAN_NAMES if re.search(rf"\b{name.replace('_', ' ')}s?\b", text)}
-    for sides in _KIDNEY.findall(text):
-        found.update(f"{side}_kidney" for side in ("left", "right") if side in sides or not sides)
+    if mentions := _KIDNEY.findall(text):
+        sides = {side for side in ("left", "right") if re.search(rf"\b{side}\b", text)}
+        found.update(f"{side}_kidney" for side in (sides if all(mentions) else ("left", "right")))
     return frozenset(found)
 
 

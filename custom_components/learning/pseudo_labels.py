@@ -92,13 +92,11 @@ def write_pseudo_labels(
     datalist, output = Path(datalist), Path(output)
     images, left_out = _images(datalist, section, output.parent / SERIES)
     best: dict[str, tuple[float, Path]] = {}
-    by_people: dict[str, list[Path]] = {}
+    by_people = _files_of_people(coded) if accept_below is not None else {}
     passed: dict[str, dict[str, Path]] = {}
     for one in coded:
         paths = volume_files(one.segmentations)
         codes = dict(_mean_codes(one.codes))
-        for case_id in codes.keys() & paths.keys():
-            by_people.setdefault(case_id, []).append(paths[case_id][-1])
         if accept_below is not None:
             good = {case_id for case_id, score in one.scores.items() if score < accept_below} & paths.keys()
             codes = {name: 0.0 for name in good if not _is_among(paths[name][-1], by_people.get(name, []))} | codes
@@ -157,6 +155,16 @@ def _partial_labels(entry: Mapping[str, Any], organs: Mapping[str, Path]) -> lis
         }
         for number, label in enumerate(labels)
     ]
+
+
+def _files_of_people(coded: Sequence[Coded]) -> dict[str, list[Path]]:
+    """The files by case id that have a code."""
+    found: dict[str, list[Path]] = {}
+    for one in coded:
+        paths = volume_files(one.segmentations)
+        for case_id in _mean_codes(one.codes).keys() & paths.keys():
+            found.setdefault(case_id, []).append(paths[case_id][-1])
+    return found
 
 
 def _is_among(path: Path, others: Sequence[Path]) -> bool:

@@ -177,6 +177,10 @@ def test_montages_and_what_fools_a_discriminator_are_on_its_grid(tmp_path: Path)
         words = found[f"round1/{name}"]
         assert [option(words, one) for one in ("pixdim", "roi_size")] == ["5.25,5.25,12", "64,64,32"]
     assert option(found["round1/adversarial"], "montage_size") == "64,64"
+    chosen = commands(replace(SETTINGS, options={"discriminator": {"pixdim": [3, 3, 8]}}))["round1/first/montages"]
+    assert option(chosen, "pixdim") == "3,3,8"
+    with pytest.raises(ValueError, match="bundles_dir is elsewhere, expected the folder of the bundles"):
+        commands(replace(SETTINGS, bundles_dir="elsewhere", learner=LEARNERS["refreshed"]))
     plain = commands(SETTINGS)["round1/first/montages"]
     assert [option(plain, one) for one in ("pixdim", "roi_size", "hu_window")] == [
         "2.0,2.0,6.0", "168,168,64", "-175.0,275.0",
@@ -382,7 +386,9 @@ def test_series_of_one_patient_stay_together_and_keep_their_names(archive: Path)
     assert rated == {("n",), ("p_1", "p_2"), ("q_1", "q_2")}
     act(Sample("s", output, "unlabeled", 9, 0, archive / "cycle" / "round1" / "s.json"))
     assert ids(archive / "cycle" / "round1" / "s.json", "unlabeled") == list(names[1])
-    for case in read_datalist(archive / "cycle" / "round1" / "s.json", section="unlabeled"):
+    sampled = read_datalist(archive / "cycle" / "round1" / "s.json", section="unlabeled")
+    assert all(Path(case["image"]).exists() for case in sampled)
+    for case in sampled:
         if Path(case["image"]).is_dir():
             patient, _, number = case["case_id"].partition("_")
             links = sorted(Path(case["image"]).iterdir())
@@ -390,20 +396,57 @@ def test_series_of_one_patient_stay_together_and_keep_their_names(archive: Path)
             assert all(link.samefile(archive / "data" / patient / link.name) for link in links)
 
 
+def test_a_flat_folder_of_several_patients_is_no_group(tmp_path: Path):
+    for number, patient in enumerate("abb"):
+        write_series(
+            tmp_path / "export", np.zeros((4, 4, 4)), number=number, name=f"{number}_{{}}.dcm", patient=patient
+        )
+    (tmp_path / "dataset.json").write_text(json.dumps({"unlabeled": ["export"]}))
+    drawn = set()
+    for seed in range(8):
+        act(HoldOut("rated", tmp_path / "dataset.json", "unlabeled", 1, seed, tmp_path / "out.json", "rated"))
+        drawn.add(tuple(ids(tmp_path / "out.json", "rated")))
+    assert drawn == {("export_0",), ("export_1", "export_2")}
+
+
+def test_paths_hold_whatever_is_a_link(tmp_path: Path):
+    for name in "ab":
+        volume(tmp_path / "home" / "real" / "images" / f"{name}.nii.gz")
+    (tmp_path / "home" / "real" / "lists").mkdir()
+    (tmp_path / "home" / "real" / "lists" / "dataset.json").write_text(
+        json.dumps({"unlabeled": [f"../images/{name}.nii.gz" for name in "ab"]})
+    )
+    (tmp_path / "lists").symlink_to(tmp_path / "home" / "real" / "lists")
+    (tmp_path / "scratch" / "deep" / "out").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "scratch" / "deep" / "out")
+    first, second = tmp_path / "out" / "dataset.json", tmp_path / "out" / "round1" / "remaining.json"
+    act(HoldOut("h", tmp_path / "lists" / "dataset.json", "unlabeled", 1, 0, first, "rated"))
+    act(Remaining("r", first, "unlabeled", (), second))
+    for path, sections in ((first, ("unlabeled", "rated")), (second, ("unlabeled",))):
+        cases = [case for section in sections for case in read_datalist(path, section=section)]
+        assert all(Path(case["image"]).is_file() for case in cases)
+        assert len(cases) == len(sections)
+
+
 def test_images_are_linked_with_all_that_belongs_to_them(archive: Path):
     for folder in "ab":
         path = archive / "data" / folder / "image.mhd"
-        path.parent.mkdir()
+        (path.parent / "raw").mkdir(parents=True)
         itk.imwrite(itk.image_from_array(np.full((2, 3, 4), ord(folder), np.uint8)), str(path))
+        path.with_suffix(".raw").rename(path.parent / "raw" / "v.raw")
+        path.write_text(path.read_text().replace("image.raw", "raw/v.raw"))
         volume(archive / "first" / folder / f"{folder}_seg.nii.gz")
-    for name in ("p_2", "n"):
+    write_series(archive / "data" / "one", np.zeros((4, 4, 4)))
+    volume(archive / "data" / "one" / "one.nii.gz")  # the same, converted
+    for name in ("p_2", "n", "one"):
         volume(archive / "first" / name / f"{name}_seg.nii.gz")
     entries = [{"image": f"{name}/image.mhd", "case_id": name} for name in "ab"]
     datalist = archive / "data" / "dataset.json"
-    datalist.write_text(json.dumps({"unlabeled": ["p", "n.nii.gz", *entries]}))
+    datalist.write_text(json.dumps({"unlabeled": ["p", "n.nii.gz", "one", *entries]}))
     act(Links("links", datalist, "unlabeled", archive / "first", archive / "cycle" / "links"))
     found = image_files(archive / "cycle" / "links")
-    assert sorted(found) == ["a", "b", "n", "p_2"]
+    assert sorted(found) == ["a", "b", "n", "one", "p_2"]
+    assert all(not isinstance(paths, str) for paths in found.values())
     assert len(list(Path(found["p_2"][0]).iterdir())) == 4
     for name in "ab":
         assert set(np.ravel(itk.imread(str(found[name][0])))) == {ord(name)}
@@ -527,13 +570,14 @@ def test_of_a_rater_the_last_code_counts(cohort: Path, capsys, rows: tuple[str, 
 
 def test_two_stores_without_raters_are_two_raters(cohort: Path):
     digest = sha256_of(cohort / "first" / "a" / "a_seg.nii.gz")
-    stores = cohort / "monday.csv", cohort / "tuesday.csv"
+    stores = cohort / "monday" / "codes.csv", cohort / "tuesday" / "codes.csv"
     for path, code in zip(stores, (0, 2), strict=True):
+        path.parent.mkdir()
         path.write_text(f"case_id,code,segmentation_sha256\na,{code},{digest}\n")
     codes_of(cohort / "first_ratings.csv", b=1, c=2)
     act(waiting(cohort, *stores))
     table = pd.read_csv(cohort / "first_codes.csv")
-    assert sorted(table.loc[table["case_id"] == "a", "rater"]) == ["monday", "tuesday"]
+    assert sorted(table.loc[table["case_id"] == "a", "rater"]) == ["monday/codes", "tuesday/codes"]
 
 
 def test_a_round_with_fewer_successes_ends_the_cycle_with_the_weights_before(cohort: Path):
@@ -679,6 +723,11 @@ def test_a_case_that_is_set_aside_does_not_end_a_cycle(settings: CycleSettings, 
     monkeypatch.setattr(Steps, "steps", [Command("y", script("raise SystemExit(1)"), summary, cases)])
     with pytest.raises(SystemExit):  # it failed before it wrote a table: that is of an earlier run
         cycle.run_cycle(settings)
+    table = f"CaseTable({str(summary)!r}, ['case_id', 'status'])"
+    begun = f"from custom_components.data.case_table import CaseTable; {table}.start(); raise SystemExit(1)"
+    monkeypatch.setattr(Steps, "steps", [Command("z", script(begun), summary, cases)])
+    with pytest.raises(SystemExit):  # it took over the rows of an earlier run, and then failed
+        cycle.run_cycle(settings)
 
 
 def test_a_training_that_the_monitor_stops_ends_the_cycle_with_the_weights_before(settings, cohort: Path, monkeypatch):
@@ -693,6 +742,9 @@ def test_a_training_that_the_monitor_stops_ends_the_cycle_with_the_weights_befor
             with pytest.raises(SystemExit):
                 cycle.run_cycle(settings)
     assert guard.output.read_text() == "start"
+    monkeypatch.setattr(Steps, "steps", [Command("tune", script("raise SystemExit(1)"), guard=guard)])
+    with pytest.raises(SystemExit):  # another fault: the verdict is of an earlier run
+        cycle.run_cycle(settings)
 
 
 def test_the_tuning_of_a_round_falls_back_on_its_start():

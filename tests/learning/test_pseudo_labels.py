@@ -211,6 +211,12 @@ def test_what_people_coded_is_not_accepted_by_its_score_in_another_folder(call, 
     assert code == 0
     found = {one["case_id"]: (one["code"], Path(one["label"]).parts[1]) for one in entries}
     assert found == {"a": (0.0, "round2"), "c": (1.0, "round1")}
+    # whichever folder comes first
+    (first / "d" / "d_seg.nii.gz").write_bytes((second / "d" / "d_seg.nii.gz").read_bytes())
+    scores.write_text("case_id,score\na,0.9\nd,0.1\n")
+    entries, said, code = made(call, cohort, codes(cohort, 1, a=0), files[1], scores=f"{scores},", accept_below="0.3")
+    assert code == 0, said
+    assert [one["case_id"] for one in entries] == ["a"]
 
 
 def test_series_of_one_dicom_folder_are_cases_of_their_own(call, cohort: Path):
@@ -225,3 +231,11 @@ def test_series_of_one_dicom_folder_are_cases_of_their_own(call, cohort: Path):
     assert [sorted(path.name for path in image.iterdir()) for image in images] == [
         [path.name for path in sorted((cohort / "data" / "p").glob(f"s{number}_*"))] for number in (1, 2)
     ]
+
+
+def test_pseudo_labels_hold_behind_a_link(call, cohort: Path):
+    (cohort / "scratch" / "deep").mkdir(parents=True)
+    (cohort / "out").symlink_to(cohort / "scratch" / "deep")
+    entries, _, code = made(call, cohort, codes(cohort, 1, a=0))
+    assert code == 0
+    assert all((cohort / "out" / entries[0][key]).is_file() for key in ("image", "label"))
