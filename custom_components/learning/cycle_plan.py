@@ -314,7 +314,7 @@ class Plan:
             datalist=self.datalist, section=self.settings.unlabeled_section,
             segmentations=[one.segmentations for one in self._pseudo],
             codes=[one.codes for one in self._pseudo],
-            weights=learner.weights,
+            weights=learner.weights if learner.pseudo_labels else (1, 1, 1),  # else a cohort of failures had none
             by_organ=learner.by_organ or None,
             scores=None if learner.accept_below is None else self._scores(self._pseudo),
             accept_below=learner.accept_below,

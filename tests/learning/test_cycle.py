@@ -122,6 +122,7 @@ def test_published_has_the_loss_and_the_overlay_without_pseudo_labels():
     found = commands(replace(SETTINGS, learner=LEARNERS["published"]))
     words = found["round1/tune"]
     assert option(words, "reference_section") == "pseudo"  # which the overlay does not train with
+    assert option(found["round1/pseudo_labels"], "weights") == "1,1,1"  # also where nothing is a success
     assert "train_published.yaml" in option(words, "config_file")
     assert option(words, "qa_weight") == "1.0"
     assert option(words, "discriminator_paths") == "out/round1/discriminator/models/model.pt"
