@@ -95,6 +95,16 @@ def oracle_refined(bench: Bench) -> Outcome:
     return Outcome(outcome.weights, seconds=outcome.seconds, inference=REFINED)
 
 
+def continued_rounds(bench: Bench) -> Outcome:
+    """`continued_moved` in two rounds: all of the default, its learning rate that begins anew too, but the codes."""
+    return _in_rounds(bench, "continued_rounds", pseudo_section="null", **MOVED)
+
+
+def oracle_rounds(bench: Bench) -> Outcome:
+    """`oracle_refined` in two rounds: the upper bound of the default's learning rate."""
+    return _in_rounds(bench, "oracle_rounds", datalist=_true_labels(bench))
+
+
 def plain_views(bench: Bench) -> Outcome:
     """The same, with the views of the candidates as augmentation of the labelled cases."""
     seconds = bench.tune("plain_views", HERE / "plain_views.yaml", pseudo_section="null")
@@ -226,7 +236,7 @@ def ranked(bench: Bench, rounds: int = 2) -> Outcome:
         sources.append(picked)
         pseudo.append(picked)
         datalist = bench.pseudo_labels(name, *pseudo)
-        seconds += _tune_round(bench, name, datalist, weights, number, rounds)
+        seconds += tune_round(bench, name, number, rounds, datalist=datalist, baseline_path=weights)
         weights = bench.folder / name / "models" / "model.pt"
     return Outcome(weights, ratings, seconds)
 
@@ -239,6 +249,12 @@ def ranked_both(bench: Bench) -> Outcome:
 
 def oracle(bench: Bench) -> Outcome:
     """The true labels of the unlabelled cases: the upper bound."""
+    seconds = bench.tune("oracle", datalist=_true_labels(bench))
+    return Outcome(bench.folder / "oracle" / "models" / "model.pt", seconds=seconds)
+
+
+def _true_labels(bench: Bench) -> Path:
+    """Write a datalist in which the true labels are the pseudo-labels."""
     output = bench.folder / "oracle" / "dataset.json"
     if not output.is_file():
         content = json.loads(bench.datalist.read_text())
@@ -247,15 +263,15 @@ def oracle(bench: Bench) -> Outcome:
             image = (bench.cohort / entry["image"]).absolute()
             entries.append({"image": str(image), "label": str((bench.truth / image.name).absolute()), "weight": 1.0})
         copy_datalist(bench.datalist, output, {"pseudo": entries})
-    seconds = bench.tune("oracle", datalist=output)
-    return Outcome(bench.folder / "oracle" / "models" / "model.pt", seconds=seconds)
+    return output
 
 
 METHODS: dict[str, Callable[[Bench], Outcome]] = {
     one.__name__: one
     for one in (
-        baseline, continued, continued_refined, continued_moved, plain_views, mean_teacher, confidence, published,
-        refreshed, approved, ranked_inference, ranked, ranked_both, organ_rounds, oracle, oracle_refined,
+        baseline, continued, continued_refined, continued_moved, continued_rounds, plain_views, mean_teacher,
+        confidence, published, refreshed, approved, ranked_inference, ranked, ranked_both, organ_rounds, oracle,
+        oracle_refined, oracle_rounds,
     )
 }  # fmt: skip
 """Those of the proof."""
@@ -302,22 +318,27 @@ def _organ_rounds(bench: Bench, name: str, *, rounds: int, leave_out: bool, **op
             folder = bench.segment(step, weights, "unlabeled", remaining, discriminator_path=None, **REFINED)
             sources.append((folder, bench.rate(folder)))
         datalist = bench.pseudo_labels(step, *sources, by_organ=True)
-        seconds += _tune_round(
-            bench, step, datalist, weights, number, rounds,
+        seconds += tune_round(
+            bench, step, number, rounds, datalist=datalist, baseline_path=weights,
             watcher_paths=bench.watcher, monitor_interval=WATCHED, **options,
         )  # fmt: skip
         weights = bench.folder / step / "models" / "model.pt"
     return Outcome(weights, sum(coded(codes) for _, codes in sources), seconds, REFINED)
 
 
-def _tune_round(
-    bench: Bench, name: str, datalist: Path, weights: Path, number: int, rounds: int, **options: Any
-) -> float:
+def _in_rounds(bench: Bench, name: str, rounds: int = 2, **options: Any) -> Outcome:
+    """Train on in rounds that learn from the same, and refine outlines at inference."""
+    weights, seconds = bench.baseline, 0.0
+    for number in range(1, rounds + 1):
+        step = f"{name}/round{number}"
+        seconds += tune_round(bench, step, number, rounds, baseline_path=weights, **options)
+        weights = bench.folder / step / "models" / "model.pt"
+    return Outcome(weights, seconds=seconds, inference=REFINED)
+
+
+def tune_round(bench: Bench, name: str, number: int, rounds: int, **options: Any) -> float:
     """Train on for one of so many rounds; all together have the steps of one training."""
-    return bench.tune(
-        name, datalist=datalist, baseline_path=weights, max_epochs=bench.size.tuning_epochs // rounds,
-        seed=bench.seed + 1000 * number, **options,
-    )  # fmt: skip
+    return bench.tune(name, max_epochs=bench.size.tuning_epochs // rounds, seed=bench.seed + 1000 * number, **options)
 
 
 def _sample(bench: Bench, name: str, count: int, seed: int) -> Path:

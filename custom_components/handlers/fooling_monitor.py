@@ -55,9 +55,9 @@ class Watcher(NamedTuple):
 class FoolingMonitor:
     """Segment fixed cases now and then, and flag a training whose score falls while nothing else gets better.
 
-    At the start and after every so many iterations the kept network segments the cases. A network may be fooling its
-    discriminator after a few steps, so before the first interval is over there are looks after 1, 2, 4, 8, ...
-    iterations. Noted are the score of the discriminators that give the gradient, that of watchers, which give none,
+    At the start, after every so many iterations and at the end the kept network segments the cases. A network may be
+    fooling its discriminator after a few steps, so before the first interval is over there are looks after 1, 2, 4, 8,
+    ... iterations. Noted are the score of the discriminators that give the gradient, that of watchers, which give none,
     what the segmentations look like, and how far the weights have gone: `fooling.csv`, `fooling.png`, TensorBoard, and
     `fooling.json` with the rule and its verdict. The training itself goes on as without it, bit for bit.
 
@@ -139,7 +139,7 @@ class FoolingMonitor:
         """Attach to a trainer; after the handler that averages its weights, and before the one that saves its state."""
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=lambda _, number: self.is_due(number)), self)
-        engine.add_event_handler(Events.COMPLETED, self.close)
+        engine.add_event_handler(Events.COMPLETED, self._end)
 
     def is_due(self, iteration: int) -> bool:
         """Whether there is a look after so many iterations."""
@@ -165,6 +165,11 @@ class FoolingMonitor:
     def _begin(self, engine: Engine) -> None:
         if not self.looks:
             self._note(self.look(engine.state.iteration, engine.state.device, self.start))  # type: ignore[attr-defined]
+
+    def _end(self, engine: Engine) -> None:
+        if self.looks[-1].iteration != engine.state.iteration:
+            self(engine)
+        self.close()
 
     def __call__(self, engine: Engine) -> None:
         """Look at the cases; flag the run if the rule says so."""

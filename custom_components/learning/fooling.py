@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -156,11 +156,11 @@ class FoolingRule:
     """When a run is flagged: its score has fallen, and nothing else says that the segmentations got better.
 
     A run whose score has fallen by `fall` since the start is flagged if the watchers' score has fallen by less than
-    `agreement` of that, or the share of implausible cases has risen by `rise`. From half of that fall on it is flagged
-    if the volume of an organ in cases that were good already has gone off by `bias` at two looks in a row; at one it
-    may be, as a high learning rate shakes a converged network. A quarter of `fall` and of `bias` is enough where the
-    weights have hardly changed: who learns anatomy goes far for a better score, who follows the discriminator's own
-    gradient does not. All looks are at the same cases, so that small changes count.
+    `agreement` of that, or the share of implausible cases has risen by `rise`; from half of that fall on, if the volume
+    of an organ in cases that were good already has gone off by `bias`. Each has to be so at two looks in a row: at one
+    it may be, as a high learning rate shakes a converged network. A quarter of `fall` and of `bias` is enough, at one
+    look, where the weights have hardly changed: who learns anatomy goes far for a better score, who follows the
+    discriminator's own gradient does not. All looks are at the same cases, so that small changes count.
 
     Attributes:
         fall: of the score of the discriminators that give the gradient.
@@ -186,28 +186,35 @@ class FoolingRule:
     def reason(self, looks: Sequence[Look]) -> str:
         """Say in one line why the last of the looks is flagged, the first being the start; nothing if it is not."""
         start, now = looks[0], looks[-1]
-        fall = start.score - now.score
-        reasons = list(self._disagreements(start, now, fall)) if fall >= self.fall else []
-        steep = self._is_steep(start, now)
-        if steep or all(self._is_biased(start, look) for look in looks[-2:]):
-            moved = f" by a change of {now.drift:.1%} of the weights" if steep else ""
-            reasons.append(f"an organ's volume in good cases went off from {start.bias:.0%} to {now.bias:.0%}{moved}")
+        signs, before = self._signs(start, now), self._signs(start, looks[-2]) if len(looks) > 1 else {}
+        reasons = [words for name, words in signs.items() if name in before]
+        if self._is_steep(start, now):
+            moved = f"{_volume_words(start, now)} by a change of {now.drift:.1%} of the weights"
+            reasons = [words for words in reasons if words != signs.get("bias")] + [moved]
         if not reasons:
             return ""
+        fall = start.score - now.score
         return f"iteration {now.iteration}: the QA score fell by {fall:.2f} while {' and '.join(reasons)}"
 
-    def _is_biased(self, start: Look, now: Look) -> bool:
-        return start.score - now.score >= self.fall / 2 and now.bias - start.bias >= self.bias
+    def _signs(self, start: Look, now: Look) -> dict[str, str]:
+        """What speaks against a look, in words by name."""
+        fall, seen = start.score - now.score, start.watcher_score - now.watcher_score
+        signs = {}
+        if fall >= self.fall and seen < self.agreement * fall:
+            moved = f"fell by {seen:.2f}" if seen > 0 else f"rose by {-seen:.2f}"
+            signs["agreement"] = f"that of the watchers {moved}"
+        if fall >= self.fall and now.implausible - start.implausible >= self.rise:
+            shares = f"from {start.implausible:.0%} to {now.implausible:.0%}"
+            signs["rise"] = f"the share of implausible segmentations rose {shares}"
+        if fall >= self.fall / 2 and now.bias - start.bias >= self.bias:
+            signs["bias"] = _volume_words(start, now)
+        return signs
 
     def _is_steep(self, start: Look, now: Look) -> bool:
         """Whether the score has fallen by little change of the weights, and an organ's volume has begun to go off."""
         fall = start.score - now.score
         return fall >= max(self.fall / 4, self.steepness * now.drift) and now.bias - start.bias >= self.bias / 4
 
-    def _disagreements(self, start: Look, now: Look, fall: float) -> Iterator[str]:
-        seen = start.watcher_score - now.watcher_score
-        if not math.isnan(seen) and seen < self.agreement * fall:
-            moved = f"fell by {seen:.2f}" if seen > 0 else f"rose by {-seen:.2f}"
-            yield f"that of the watchers {moved}"
-        if now.implausible - start.implausible >= self.rise:
-            yield f"the share of implausible segmentations rose from {start.implausible:.0%} to {now.implausible:.0%}"
+
+def _volume_words(start: Look, now: Look) -> str:
+    return f"an organ's volume in good cases went off from {start.bias:.0%} to {now.bias:.0%}"

@@ -101,6 +101,12 @@ def test_looks_are_of_the_start_and_every_interval(tmp_path: Path):
     assert table["liver_ml"].iloc[-1] == pytest.approx(float(torch.stack(found).float().sum() / 3))
 
 
+def test_the_last_look_is_at_the_end(tmp_path: Path):
+    _, monitor = run(tmp_path, interval=5)
+    assert [look.iteration for look in monitor.looks] == [0, 1, 2, 4, 5, 10, 12]
+    assert len(pd.read_csv(tmp_path / "fooling.csv")) == 7
+
+
 def test_a_later_training_is_compared_with_the_first_network(tmp_path: Path):
     _, first = run(tmp_path / "first", epochs=1)
     start = network()
@@ -151,12 +157,13 @@ def test_a_flagged_run_can_be_stopped(tmp_path: Path):
     with pytest.raises(FooledError, match=r"stopped, iteration \d+: the QA score fell by .*fooling.png shows it"):
         run(
             tmp_path,
+            epochs=5,
             stop=True,
             discriminators=[Brightness(sign)],
             watchers=[Watcher(Brightness(-sign))],
         )
     table = pd.read_csv(tmp_path / "fooling.csv")
-    assert table["iteration"].iloc[-1] < 12
+    assert table["iteration"].iloc[-1] < 20
     assert json.loads((tmp_path / "fooling.json").read_text())["stopped"] is True
 
 

@@ -119,12 +119,28 @@ def test_bias_is_of_the_organ_that_is_off_most_over_all_cases_together():
     ],
 )
 def test_a_run_is_flagged_if_its_score_falls_and_nothing_else_gets_better(now: Look, reason: str):
-    found = FoolingRule().reason([look(), look(5, score=0.0), now])
-    assert found == (f"iteration 10: {reason}" if reason else "")
+    before = now._replace(iteration=5)
+    assert FoolingRule().reason([look(), before, now]) == (f"iteration 10: {reason}" if reason else "")
+    assert FoolingRule().reason([look(), now]) == ""  # one look may be off
+
+
+def test_each_sign_must_be_there_at_two_looks_in_a_row():
+    disagreed = look(8, score=0.89, watcher=0.97)
+    implausible = look(16, score=0.89, watcher=0.89, implausible=0.4)
+    both = look(32, score=0.8, watcher=0.95, implausible=0.4)
+    rule = FoolingRule()
+    assert rule.reason([look(), disagreed]) == ""
+    assert rule.reason([look(), disagreed, look(16, score=1.05, watcher=1.05)]) == ""
+    assert rule.reason([look(), disagreed, implausible]) == ""
+    found = rule.reason([look(), disagreed, implausible, both])
+    assert found == (
+        "iteration 32: the QA score fell by 0.20 while the share of implausible segmentations rose from 20% to 40%"
+    )
 
 
 def test_limits_of_the_rule_are_numbers_of_its_own():
-    looks = [look(), look(10, score=0.5, watcher=0.8, implausible=0.25)]
+    off = look(10, score=0.5, watcher=0.8, implausible=0.25)
+    looks = [look(), off, off]
     assert FoolingRule(agreement=0.3).reason(looks) == ""
     assert "implausible" in FoolingRule(agreement=0.3, rise=0.04).reason(looks)
     assert FoolingRule(fall=0.6).reason(looks) == ""
