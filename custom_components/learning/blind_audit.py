@@ -43,10 +43,12 @@ def mix_montages(segmentations: Sequence[Path], montages: Sequence[Path], output
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     rows = []
+    digests = {(case_id, side): sha256_of(volumes[side][case_id][-1]) for case_id, side in sides}
+    mix = hashlib.sha256(f"{seed} {sorted(digests.items())}".encode()).hexdigest()[:4]  # names of no other mix
     for number, (case_id, side) in enumerate(sides, start=1):
-        name = f"m{number:0{len(str(len(sides)))}d}"
+        name = f"m{number:0{len(str(len(sides)))}d}-{mix}"
         write_montage_png(montage_png_path(output, name), read_montage_png(pictures[side][case_id][-1]), case_id=name)
-        rows.append((name, case_id, side, sha256_of(volumes[side][case_id][-1])))
+        rows.append((name, case_id, side, digests[case_id, side]))
     with complete_file(key) as partial:
         pd.DataFrame(rows, columns=[NAME, CASE_ID, SIDE, SHA256]).to_csv(partial, index=False)
     return len(rows)
@@ -67,25 +69,21 @@ def read_key(path: Path) -> pd.DataFrame:
 def sides_of(key: pd.DataFrame, ratings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give the ratings of mixed montages to the cases that they are of.
 
+    A rating counts by the new name only: earlier ones of the same segmentation were not blind, or made by other eyes on
+    another day, and to ask for the rest would tell which side they are of.
+
     Args:
         key: see `read_key`.
-        ratings: codes as `custom_components.data.codes.read_codes` gives them; a rating counts by its new name in
-            `case_id`, or by its `segmentation_sha256`, as those of a rating page that has the segmentations.
+        ratings: codes as `custom_components.data.codes.read_codes` gives them, with new names in `case_id`.
 
     Returns:
         Those before and those after, with the cases' own ids.
     """
     sides = []
     for side in (0, 1):
-        part = key[key[SIDE] == side]
-        by_name, by_digest = (dict(zip(part[column], part[CASE_ID], strict=True)) for column in (NAME, SHA256))
-        of_case = dict(zip(part[CASE_ID], part[SHA256], strict=True))
-        is_named = ratings[CASE_ID].isin(key[NAME])
-        is_own = ratings[CASE_ID].map(of_case) == ratings[SHA256]  # two segmentations may have the same bytes
-        of_digest = ratings[CASE_ID].where(is_own, ratings[SHA256].map(by_digest))
-        cases = ratings[CASE_ID].map(by_name).where(is_named, of_digest)
-        found = ratings[cases.notna()].copy()
-        found[CASE_ID] = cases.dropna().astype("string")
-        found[SHA256] = found[CASE_ID].map(of_case).astype("string")
+        part = key[key[SIDE] == side].set_index(NAME)
+        found = ratings[ratings[CASE_ID].isin(part.index)].copy()
+        for column in (SHA256, CASE_ID):
+            found[column] = found[CASE_ID].map(part[column]).astype("string")
         sides.append(found)
     return sides[0], sides[1]

@@ -19,12 +19,22 @@ from custom_components.data.case_table import is_finished
 from custom_components.data.cases import read_datalist
 from custom_components.engines import SET_ASIDE
 from custom_components.files import complete_file
-from custom_components.learning.cycle_actions import CodesMissing, RoundRefused, act, refuse_if_stopped
-from custom_components.learning.cycle_plan import Plan
+from custom_components.learning.cycle_actions import (
+    CodesMissing,
+    RoundRefused,
+    act,
+    check_configs,
+    keep_changed,
+    refuse_if_stopped,
+)
+from custom_components.learning.cycle_plan import Plan, config_files
 from custom_components.learning.cycle_settings import BUNDLES, CycleSettings, Learner
-from custom_components.learning.cycle_steps import Command, Step
+from custom_components.learning.cycle_steps import Command, Configs, Step
 
 SETTINGS = "cycle.json"
+RECORD = "steps.txt"
+"""In the folder of a round: its steps in the order in which they were done, with all options, seeds too."""
+
 MAY_CHANGE = ("rounds", "code_files", "bundles_dir")
 """Settings that a cycle which goes on may have otherwise."""
 
@@ -49,7 +59,7 @@ def run_cycle(settings: CycleSettings, *, dry_run: bool = False, tell: Callable[
         A line that says where the weights are.
 
     Raises:
-        ValueError: an interrupted cycle in the same folder has other settings, or a file cannot be read.
+        ValueError: an interrupted cycle in the same folder has other settings, or a file is missing or cannot be read.
         SystemExit: a command failed, with its exit code; or codes are missing, with exit code 3; one line each.
     """
     out = Path(settings.output_dir)
@@ -58,6 +68,7 @@ def run_cycle(settings: CycleSettings, *, dry_run: bool = False, tell: Callable[
         for step in steps:
             tell(_text(step))
         return f"{sum(1 for _ in steps)} steps; nothing was run"
+    _check_files(settings)
     _check_settings(settings, out)
     try:
         _run(steps, settings, tell)
@@ -75,14 +86,26 @@ def _run(steps: Plan, settings: CycleSettings, tell: Callable[[str], None]) -> N
         mark = _mark(out, step)
         if mark.is_file():
             tell(f"# done before: {step.name}")
+            if isinstance(step, Configs) and not (mark.parent / f"{_round(step)}.keep.txt").is_file():
+                for line in keep_changed(step):
+                    print(f"warning: {line}", file=sys.stderr)
             continue
         tell(f"\n# {step.name}\n{_text(step)}")
         line = _run_command(step) if isinstance(step, Command) else act(step)
         if line:
             tell(line)
+        text = "\n".join(filter(None, (_text(step), line))) + "\n"
         with complete_file(mark) as partial:
-            partial.write_text("\n".join(filter(None, (_text(step), line))) + "\n", encoding="utf-8")
+            partial.write_text(text, encoding="utf-8")
+        if (out / _round(step)).is_dir():
+            with (out / _round(step) / RECORD).open("a", encoding="utf-8") as file:
+                file.write(f"# {step.name}\n{text}")
         _keep_settings(settings, out / SETTINGS)
+
+
+def _round(step: Step) -> str:
+    """The round that a step is of, or what is before the first one."""
+    return step.name.split("/")[0]
 
 
 def _mark(out: Path, step: Step) -> Path:
@@ -129,6 +152,15 @@ def _text(step: Step) -> str:
     fields: dict[str, Any] = {one.name: getattr(step, one.name) for one in dataclasses.fields(step)}
     shown = ", ".join(f"{name}: {value}" for name, value in fields.items() if name not in ("name", "code_files"))
     return f"+ {type(step).__name__.lower()} ({shown})"
+
+
+def _check_files(settings: CycleSettings) -> None:
+    """Make sure of what all steps need, before the first one runs for hours."""
+    for name in ("datalist", "baseline_path"):
+        path = Path(getattr(settings, name))
+        if not path.is_file():
+            raise ValueError(f"{name} is {path}: no such file")
+    check_configs(config_files(settings))
 
 
 def _check_settings(settings: CycleSettings, out: Path) -> None:

@@ -65,15 +65,44 @@ def act(step: Step) -> str:
 
 @act.register
 def _(step: Configs) -> str:
-    taken: set[tuple[str, str]] = set()
-    for number, (bundle, file) in enumerate(step.files):
+    check_configs(step.files)
+    for file, copy in _copies(step):
+        _copy(file, copy)
+    return f"{len(step.files)} configurations kept in {step.folder}"
+
+
+def check_configs(files: Iterable[tuple[str, Path]]) -> None:
+    """Make sure that the configurations of bundles are there.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for bundle, file in files:
         if not file.is_file():
             raise ValueError(f"{file}: no such configuration of {bundle}")
+
+
+def keep_changed(step: Configs) -> Iterator[str]:
+    """Keep the configurations too that have changed since the round began; give a line for each that tells."""
+    for file, copy in _copies(step):
+        if file.read_bytes() != copy.read_bytes():
+            changed = copy.with_name(f"changed_{sha256_of(file)[:8]}_{copy.name}")
+            _copy(file, changed)
+            yield f"{file} has changed since {copy} was kept: what is not done yet runs with it, see {changed}"
+
+
+def _copies(step: Configs) -> Iterator[tuple[Path, Path]]:
+    """Each configuration with the name of its copy."""
+    taken: set[tuple[str, str]] = set()
+    for number, (bundle, file) in enumerate(step.files):
         name = f"{number}_{file.name}" if (bundle, file.name) in taken else file.name
         taken.add((bundle, file.name))
-        with complete_file(step.folder / bundle / name) as partial:
-            shutil.copyfile(file, partial)
-    return f"{len(step.files)} configurations kept in {step.folder}"
+        yield file, step.folder / bundle / name
+
+
+def _copy(source: Path, target: Path) -> None:
+    with complete_file(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 @act.register
@@ -159,7 +188,7 @@ def _(step: Codes) -> str:
     paths = volume_files(step.segmentations)
     digests = {case_id: sha256_of(paths[case_id][-1]) for case_id in requested if case_id in paths}
     found = [load_codes(step.ratings, segmentations=step.segmentations)] if step.ratings.is_file() else []
-    table = _joined([*found, *_of_files(step.code_files, set(digests.values()))])
+    table = _joined([*found, *_of_files(step.code_files, SHA256, set(digests.values()))])
     table = table[table[CASE_ID].isin(digests)].copy()
     table[SHA256] = table[CASE_ID].map(digests)
     codes = _rated(table)
@@ -179,8 +208,8 @@ def _(step: Mix) -> str:
 def _(step: MixedCodes) -> str:
     key = read_key(_key(step.folder))
     found = [read_codes(step.ratings)] if step.ratings.is_file() else []
-    table = _joined([*found, *_of_files(step.code_files, set(key[SHA256]))])
-    for name in sorted(set(table[CASE_ID][~table[CASE_ID].isin(key[NAME]) & ~table[SHA256].isin(key[SHA256])])):
+    table = _joined([*found, *_of_files(step.code_files, CASE_ID, set(key[NAME]))])
+    for name in sorted(set(table[CASE_ID]) - set(key[NAME])):
         print(f"{step.ratings}: {name!r} is no montage in {step.folder}: its row does not count", file=sys.stderr)
     sides = [_rated(side) for side in sides_of(key, table)]
     coded = [set(side[CASE_ID]) for side in sides]
@@ -196,14 +225,14 @@ def _key(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}_key.csv")
 
 
-def _of_files(files: Sequence[Path], digests: set[str]) -> Iterator[LoadedCodes]:
-    """The ratings of further files that are of these segmentations; a file without raters is one rater's."""
+def _of_files(files: Sequence[Path], column: str, known: set[str]) -> Iterator[LoadedCodes]:
+    """The ratings of further files that have these values in a column; a file without raters is one rater's."""
     for file, rater in zip(files, names_apart(files) if files else (), strict=True):
         if file.is_file():
             table, problems = read_codes(file)
             if not (table["rater"] != "").any():
                 table["rater"] = rater
-            yield LoadedCodes(table[table[SHA256].isin(digests)], problems)
+            yield LoadedCodes(table[table[column].isin(known)], problems)
 
 
 def _joined(found: Sequence[LoadedCodes]) -> pd.DataFrame:
@@ -264,8 +293,7 @@ def _(step: Keep) -> str:
         if reason := json.loads(path.read_text(encoding="utf-8"))["flagged"] if path.is_file() else None:
             line += f"; {path.parent} was flagged, {reason}"
     is_worse = counts["after"][0] < counts["before"][0]
-    with complete_file(step.output) as partial:
-        shutil.copyfile(step.weights_before if is_worse else step.weights, partial)
+    _copy(step.weights_before if is_worse else step.weights, step.output)
     if is_worse:
         raise RoundRefused(f"{line}: fewer successes, so that {step.output} holds the weights before this round")
     return f"{line}; the weights are kept as {step.output}"
@@ -279,8 +307,7 @@ def refuse_if_stopped(guard: Guard) -> None:
     """
     verdict = json.loads(guard.verdict.read_text(encoding="utf-8")) if guard.verdict.is_file() else {}
     if verdict.get("stopped"):
-        with complete_file(guard.output) as partial:
-            shutil.copyfile(guard.weights, partial)
+        _copy(guard.weights, guard.output)
         raise RoundRefused(
             f"the monitor stopped {guard.verdict.parent}, {verdict['flagged']}: {guard.output} holds the weights "
             "before this round"

@@ -54,6 +54,11 @@ USED = {
 MONITOR_INTERVAL = 240
 """Iterations between two looks of the fooling monitor, which looks oftener at the beginning."""
 
+LABELS_ALONE: Mapping[str, Any] = dict.fromkeys(
+    ("monitor_interval", "monitor_stop", "watcher_paths", "reference_section", "appearance_section")
+)
+"""Options of a tuning that one without codes does not have, whatever those of the step say."""
+
 REFRESH: Mapping[str, Any] = {"max_epochs": 5, "corruption#prob": 0.4, "corruption#modes#over_painted": 4}
 """Numbers of the discriminator's training between two bursts: short, and with organs painted over the body."""
 
@@ -66,6 +71,16 @@ class Rated:
     images: Path
     codes: Path
     scored: bool
+
+
+def config_files(settings: CycleSettings) -> tuple[tuple[str, Path], ...]:
+    """The configurations that a cycle runs, with the bundle that each is of."""
+    files = [
+        (bundle, Path(settings.bundles_dir) / bundle / "configs" / f"{config}.yaml")
+        for bundle, configs in USED.items()
+        for config in configs
+    ]
+    return (*files, *((bundle, Path(path)) for bundle, paths in settings.overlays.items() for path in paths))
 
 
 class Plan:
@@ -103,6 +118,8 @@ class Plan:
             watcher = (yield from self._watcher(name, discriminator)) if settings.monitor else None
             if self.learner.candidates:
                 yield from self._candidates(name, weights, bundle, discriminator)
+            if self.learner.accept_below is not None and not self._pseudo[0].scored:
+                yield self._score_first(weights, bundle, discriminator)
             yield self._pseudo_labels(name)
             for part in self._parts(name):
                 yield self._tune(part, weights, discriminator, watcher, start)
@@ -145,13 +162,7 @@ class Plan:
         return self.datalist, RATED
 
     def _configs(self, name: str) -> Step:
-        files = [
-            (bundle, Path(self.settings.bundles_dir) / bundle / "configs" / f"{config}.yaml")
-            for bundle, configs in USED.items()
-            for config in configs
-        ]
-        files += [(bundle, Path(path)) for bundle, paths in self.settings.overlays.items() for path in paths]
-        return Configs(f"{name}/configs", tuple(files), self.out / name / "configs")
+        return Configs(f"{name}/configs", config_files(self.settings), self.out / name / "configs")
 
     def _first(self, name: str, weights: Path, bundle: str, discriminator: Path | None) -> Iterator[Step]:
         """Segment the unlabelled cases, and have some of them coded."""
@@ -306,6 +317,15 @@ class Plan:
         tables = [one.segmentations / "summary.csv" if one.scored else "" for one in coded]
         return tables if any(tables) else None
 
+    def _score_first(self, weights: Path, bundle: str, discriminator: Path) -> Step:
+        """Score what the first round segmented before it had a discriminator: from the files, as they are finished."""
+        first = self._pseudo[0]
+        self._pseudo[0] = replace(first, scored=True)
+        section = self.settings.unlabeled_section
+        return self._segment(
+            "round1/score_first", bundle, weights, self.datalist, section, first.segmentations, discriminator
+        )
+
     def _pseudo_labels(self, name: str) -> Step:
         """Make labels of what was coded; a learner without them takes their organ volumes for plausible."""
         learner = self.learner
@@ -360,6 +380,7 @@ class Plan:
             datalist=self.datalist, pseudo_section="null", baseline_path=start, discriminator_paths=discriminator,
             ckpt_dir=folder / "models", output_dir=folder / "training", resume=True,
             seed=self.settings.seed + 1000 * self._tunings, numbers=self.learner.training,
+            fixed=LABELS_ALONE,
         )  # fmt: skip
         yield self._commands.ours(
             f"{name}/average", "average_weights", output, weights, folder / "models" / "model.pt",

@@ -58,7 +58,7 @@ class Learner:
     appearance: bool = False
     appearance_cases: int = 200
     appearance_weights: Sequence[float] = (1, 1, 1)
-    labelled_share: float = 0.5
+    labelled_share: float = 0.2
     accept_below: float | None = None
     qa_weight: float = 0.0
     continued_share: float = 0.0

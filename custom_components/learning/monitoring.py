@@ -131,11 +131,9 @@ def fooling_rule(limits: Mapping[str, float]) -> FoolingRule:
 
 
 def _good_cases(datalist: str | Path, section: str) -> list[dict[str, Any]]:
-    """The cases of a section whose label is good: of pseudo-labels the successes."""
-    entries = datalist_entries(Path(datalist), section)
-    return [
-        case for entry, case in zip(entries, labelled_cases(datalist, section), strict=True) if not entry.get("code")
-    ]
+    """The cases of a section whose label is good: of pseudo-labels the successes, by people and not by a score."""
+    cases = zip(datalist_entries(Path(datalist), section), labelled_cases(datalist, section), strict=True)
+    return [case for entry, case in cases if not (entry.get("code") or entry.get("accepted"))]
 
 
 def _evenly(cases: Sequence[dict], count: int) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,18 @@ class Coded(NamedTuple):
     scores: Mapping[str, float] = {}
 
 
+class _Best(NamedTuple):
+    """The best segmentation of a case so far, and whether people said so."""
+
+    code: float
+    path: Path
+    is_by_people: bool
+
+    def beats(self, other: _Best | None) -> bool:
+        """Whether it counts instead of an earlier one: of equal codes the one of people, of such the later."""
+        return other is None or (self.code, not self.is_by_people) <= (other.code, not other.is_by_people)
+
+
 class PseudoLabels(NamedTuple):
     """What became of the cases.
 
@@ -64,9 +77,10 @@ def write_pseudo_labels(
 ) -> PseudoLabels:
     """Write a datalist with two further sections: all coded cases, and those of them that become pseudo-labels.
 
-    An entry is `image`, `label` (the segmentation), `case_id` and `code`, of a pseudo-label also `weight`. Where a case
-    was segmented several times, the best coded one counts, of several such the last. Several ratings of one
-    segmentation are averaged, and the weight of a code between two codes lies between theirs.
+    An entry is `image`, `label` (the segmentation), `case_id` and `code`, of a pseudo-label also `weight`; `accepted`
+    is true where the score alone says that it is good. Where a case was segmented several times, the best coded one
+    counts, of several such the last that people coded. Several ratings of one segmentation are averaged, and the weight
+    of a code between two codes lies between theirs.
 
     Args:
         output: JSON to write; all other sections of the datalist stand in it too, with paths that hold there.
@@ -91,29 +105,18 @@ def write_pseudo_labels(
         )
     datalist, output = Path(datalist), Path(output)
     images, left_out = _images(datalist, section, output.parent / SERIES)
-    best: dict[str, tuple[float, Path]] = {}
-    by_people = _files_of_people(coded) if accept_below is not None else {}
-    passed: dict[str, dict[str, Path]] = {}
-    for one in coded:
-        paths = volume_files(one.segmentations)
-        codes = dict(_mean_codes(one.codes))
-        if accept_below is not None:
-            good = {case_id for case_id, score in one.scores.items() if score < accept_below} & paths.keys()
-            codes = {name: 0.0 for name in good if not _is_among(paths[name][-1], by_people.get(name, []))} | codes
-        for case_id, code in codes.items():
-            if case_id in images and case_id in paths and (case_id not in best or code <= best[case_id][0]):
-                best[case_id] = code, paths[case_id][-1]
-        for case_id, organs in (approved_organs(one.codes) if by_organ else {}).items():
-            if case_id in images and case_id in paths:
-                passed.setdefault(case_id, {}).update(dict.fromkeys(organs, paths[case_id][-1]))
+    best = _best_of(coded, accept_below)
+    passed = _passed(coded) if by_organ else {}
     entries: list[dict[str, Any]] = []
     all_coded: list[dict[str, Any]] = []
     for case_id, image in images.items():
         if case_id not in best:
             left_out[case_id] = "no code"
             continue
-        code, path = best[case_id]
+        code, path, is_by_people = best[case_id]
         entry = {CASE_ID: case_id, "image": str(image), "label": str(path.absolute()), "code": code}
+        if not is_by_people:
+            entry["accepted"] = True
         all_coded.append(entry)
         if code and passed.get(case_id):
             entries += _partial_labels(entry, passed[case_id])
@@ -155,6 +158,32 @@ def _partial_labels(entry: Mapping[str, Any], organs: Mapping[str, Path]) -> lis
         }
         for number, label in enumerate(labels)
     ]
+
+
+def _best_of(coded: Sequence[Coded], accept_below: float | None) -> dict[str, _Best]:
+    """The best segmentation of each case that people, or their scores, say something about."""
+    best: dict[str, _Best] = {}
+    limit = -math.inf if accept_below is None else accept_below
+    people = {} if accept_below is None else _files_of_people(coded)
+    for one in coded:
+        paths, codes = volume_files(one.segmentations), _mean_codes(one.codes)
+        found = {name: _Best(code, paths[name][-1], True) for name, code in codes.items() if name in paths}
+        for name in paths.keys() - codes.keys():
+            if one.scores.get(name, math.inf) < limit and not _is_among(paths[name][-1], people.get(name, [])):
+                found[name] = _Best(0.0, paths[name][-1], False)
+        best |= {name: new for name, new in found.items() if new.beats(best.get(name))}
+    return best
+
+
+def _passed(coded: Sequence[Coded]) -> dict[str, dict[str, Path]]:
+    """By case id and organ the last segmentation in which the organ passed."""
+    passed: dict[str, dict[str, Path]] = {}
+    for one in coded:
+        paths = volume_files(one.segmentations)
+        for case_id, organs in approved_organs(one.codes).items():
+            if case_id in paths:
+                passed.setdefault(case_id, {}).update(dict.fromkeys(organs, paths[case_id][-1]))
+    return passed
 
 
 def _files_of_people(coded: Sequence[Coded]) -> dict[str, list[Path]]:

@@ -1,5 +1,6 @@
 """Montages from before and after a round, mixed so that nobody can tell which is whose."""
 
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -52,7 +53,8 @@ def test_a_mixed_montage_is_the_same_picture_and_tells_nothing_else(rated: Path)
     assert sorted(zip(key["case_id"], key["side"], strict=True)) == [
         (name, side) for name in CASES[:2] for side in (0, 1)
     ]
-    assert sorted(path.name for path in (rated / "audit").iterdir()) == ["m1.png", "m2.png", "m3.png", "m4.png"]
+    assert sorted(path.stem for path in (rated / "audit").iterdir()) == sorted(key["name"])
+    assert [re.fullmatch(r"m(\d)-[0-9a-f]{4}", name)[1] for name in key["name"]] == ["1", "2", "3", "4"]
     for name, case_id, side, digest in key.itertuples(index=False):
         folder = rated / ("before", "after")[side]
         source, found = folder / "rated_montages" / f"{case_id}.png", rated / "audit" / f"{name}.png"
@@ -87,15 +89,23 @@ def test_codes_go_back_to_their_segmentations(rated: Path):
     assert set(pd.read_csv(rated / "after_codes.csv")["reason"]) == {"spleen"}
 
 
-def test_ratings_of_a_page_count_by_their_segmentation(rated: Path):
+def test_ratings_of_a_page_count_by_the_new_names_alone(rated: Path):
     key = mixed(rated)
-    store = key[["case_id", "segmentation_sha256"]].assign(code=[0, 1, 2, 0])
-    other = pd.DataFrame({"case_id": ["patient-a"], "segmentation_sha256": ["0" * 64], "code": [1]})
-    pd.concat([store, other]).to_csv(rated / "store.csv", index=False)
+    earlier = key[key["side"] == 0][["case_id", "segmentation_sha256"]].assign(code=2)  # as a store of the round before
+    earlier.to_csv(rated / "store.csv", index=False)
+    with pytest.raises(CodesMissing, match="4 of 4 mixed montages have no code"):  # which were "before" stays unknown
+        act(waiting(rated, rated / "store.csv"))
+    page = pd.DataFrame({"case_id": key["name"], "code": [0, 1, 2, 0]})
+    pd.concat([earlier, page]).to_csv(rated / "store.csv", index=False)
     act(waiting(rated, rated / "store.csv"))
     found = [codes_of(rated / f"{side}_codes.csv") for side in ("before", "after")]
     for code, case_id, side in zip([0, 1, 2, 0], key["case_id"], key["side"], strict=True):
         assert found[side][case_id] == code
+
+
+def test_names_are_of_one_mix_only(rated: Path):
+    """So that a store which has the ratings of several rounds gives each its own."""
+    assert not set(mixed(rated, 0)["name"]) & set(mixed(rated, 1)["name"])
 
 
 def test_without_a_case_on_both_sides_there_is_nothing_to_mix(rated: Path):

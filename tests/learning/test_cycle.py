@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,20 @@ from custom_components.data.case_files import image_files, sha256_of
 from custom_components.data.cases import read_datalist
 from custom_components.data.codes import load_codes
 from custom_components.learning import cycle
-from custom_components.learning.cycle_actions import CodesMissing, RoundRefused, act
+from custom_components.learning.cycle_actions import CodesMissing, RoundRefused, act, keep_changed
 from custom_components.learning.cycle_plan import REFRESH, Plan
 from custom_components.learning.cycle_settings import LEARNERS, CycleSettings, Learner
-from custom_components.learning.cycle_steps import Codes, Command, Guard, HoldOut, Keep, Links, Remaining, Sample
+from custom_components.learning.cycle_steps import (
+    Codes,
+    Command,
+    Configs,
+    Guard,
+    HoldOut,
+    Keep,
+    Links,
+    Remaining,
+    Sample,
+)
 
 SETTINGS = CycleSettings(
     datalist="dataset.json", output_dir="out", baseline_path="baseline.pt", rounds=2, learner=LEARNERS["ranked"]
@@ -208,6 +219,9 @@ def test_the_default_has_the_numbers_of_the_benchmark(monkeypatch):
     for name, value in {**GREYS, **MOVED}.items():
         assert option(words, name) == str(value) if f"--{name}" in words else defaults[name] == str(value), name
     assert REFINED == {"refine_outlines": True}
+    for learner in ("approved", "ranked"):
+        words = commands(replace(SETTINGS, learner=LEARNERS[learner]))["round1/tune"]
+        assert option(words, "labelled_share") == str(TUNING["labelled_share"])
 
 
 def test_a_watcher_watches_unless_it_is_switched_off():
@@ -279,10 +293,37 @@ def test_people_code_the_rated_cases_before_and_after_a_round_mixed():
     assert not any("audit" in name for name in commands(replace(SETTINGS, codes="simulated", truth="truth")))
 
 
-def test_accepted_scores_are_those_of_summaries_that_have_some():
-    found = commands(replace(SETTINGS, learner=replace(LEARNERS["ranked"], accept_below=0.3)))
-    assert option(found["round1/pseudo_labels"], "scores") == ",out/round1/ranked/summary.csv"
-    assert option(found["round1/pseudo_labels"], "accept_below") == "0.3"
+@pytest.mark.parametrize(
+    ("learner", "tables"),
+    [
+        ("approved", ["first"]),
+        ("ranked", ["first", "ranked"]),
+        ("organs", ["first", None]),  # what was left out is not segmented again, and so has no score
+    ],
+)
+def test_accepted_scores_are_those_of_all_summaries_the_first_ones_too(learner: str, tables: list[str | None]):
+    found = commands(replace(SETTINGS, learner=replace(LEARNERS[learner], accept_below=0.3)))
+    words = found["round1/score_first"]
+    assert option(words, "output_dir") == "out/round1/first"
+    assert option(words, "discriminator_path") == "out/round1/discriminator/models/model.pt"
+    assert list(found).index("round1/score_first") < list(found).index("round1/pseudo_labels")
+    for number in (1, 2):
+        words = found[f"round{number}/pseudo_labels"]
+        assert option(words, "accept_below") == "0.3"
+        expected = [
+            f"out/round{one}/{name}/summary.csv" if name else "" for one in range(1, number + 1) for name in tables
+        ]
+        assert option(words, "scores") == ",".join(expected)
+    assert "round2/score_first" not in found
+    assert "round1/score_first" not in commands(replace(SETTINGS, learner=LEARNERS[learner]))
+
+
+def test_a_control_with_labels_alone_has_no_monitor_and_no_codes():
+    learner = replace(LEARNERS["approved"], continued_share=0.5)
+    options = {"tune": {"monitor_interval": 5, "monitor_stop": True, "appearance_section": "coded", "max_epochs": 3}}
+    words = commands(replace(SETTINGS, learner=learner, options=options))["round1/continue"]
+    assert option(words, "max_epochs") == "3"
+    assert not any(word.startswith(("--monitor", "--appearance", "--watcher", "--reference")) for word in words)
 
 
 def test_reasons_of_codes_count_where_the_learner_wants_them():
@@ -335,6 +376,12 @@ def test_a_round_keeps_the_configurations_that_it_runs_with(cohort: Path):
     assert second.read_text() == "max_epochs: 4\n"
     copied = (cohort / "configs" / "qa_discriminator" / "train.yaml").read_text()
     assert copied == (bundles / "qa_discriminator" / "configs" / "train.yaml").read_text()
+    assert list(keep_changed(step)) == []
+    namesake.write_text("max_epochs: 5\n")
+    (line,) = keep_changed(step)
+    assert line.startswith(f"{namesake} has changed since {second} was kept: what is not done yet runs with it, see ")
+    assert Path(line.split("see ")[1]).read_text() == "max_epochs: 5\n"
+    assert second.read_text() == "max_epochs: 4\n"
     overlay.unlink()
     with pytest.raises(ValueError, match="phantom.yaml: no such configuration of qa_semi_seg"):
         act(step)
@@ -619,7 +666,13 @@ class Steps:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch) -> CycleSettings:
     monkeypatch.setattr(cycle, "Plan", Steps)
-    return replace(SETTINGS, output_dir=str(tmp_path / "out"))
+    for name in ("dataset.json", "baseline.pt"):
+        (tmp_path / name).touch()
+    bundles = Path(__file__).resolve().parents[2] / "bundles"
+    return replace(
+        SETTINGS, output_dir=str(tmp_path / "out"), datalist=str(tmp_path / "dataset.json"),
+        baseline_path=str(tmp_path / "baseline.pt"), bundles_dir=str(bundles),
+    )  # fmt: skip
 
 
 def test_a_cycle_goes_on_where_a_command_failed(settings: CycleSettings, tmp_path: Path, monkeypatch, capfd):
@@ -643,6 +696,47 @@ def test_a_cycle_goes_on_where_a_command_failed(settings: CycleSettings, tmp_pat
     assert log.read_text() == "abbc"
     assert cycle.run_cycle(settings).startswith("2 rounds are done")
     assert log.read_text() == "abbc"
+
+
+def test_a_round_keeps_its_steps_and_tells_of_configurations_that_changed(
+    settings: CycleSettings, tmp_path: Path, monkeypatch, capsys
+):
+    config, out = tmp_path / "train.yaml", tmp_path / "out"
+    config.write_text("a: 1\n")
+    steps = [
+        Configs("round1/configs", (("qa_semi_seg", config),), out / "round1" / "configs"),
+        Command("round1/tune", script("print(1)")),
+    ]
+    monkeypatch.setattr(Steps, "steps", steps)
+    cycle.run_cycle(settings)
+    record = (out / "round1" / cycle.RECORD).read_text()
+    assert re.findall(r"^# (.*)$", record, re.MULTILINE) == ["round1/configs", "round1/tune"]
+    assert "+ python -c 'print(1)'\n" in record
+    config.write_text("a: 2\n")
+    cycle.run_cycle(settings)
+    assert f"warning: {config} has changed since " in capsys.readouterr().err
+    (out / "steps" / "round1.keep.txt").touch()  # the round is over
+    cycle.run_cycle(settings)
+    assert capsys.readouterr().err == ""
+    assert (out / "round1" / cycle.RECORD).read_text() == record
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"datalist": "absent.json"}, "datalist is absent.json: no such file"),
+        ({"baseline_path": "absent.pt"}, "baseline_path is absent.pt: no such file"),
+        (
+            {"bundles_dir": "absent"},
+            "absent/baseline_seg/configs/inference.yaml: no such configuration of baseline_seg",
+        ),
+        ({"overlays": {"qa_semi_seg": ["absent.yaml"]}}, "absent.yaml: no such configuration of qa_semi_seg"),
+    ],
+)
+def test_what_all_steps_need_is_looked_for_before_the_first(settings: CycleSettings, monkeypatch, changes, message):
+    monkeypatch.setattr(Steps, "steps", [Command("x/a", script("raise SystemExit(9)"))])
+    with pytest.raises(ValueError, match=message):
+        cycle.run_cycle(replace(settings, **changes))
 
 
 def test_a_cycle_waits_for_codes_with_exit_code_3(settings: CycleSettings, cohort: Path, monkeypatch, capsys):
@@ -700,7 +794,7 @@ def test_what_makes_no_difference_to_a_step_is_no_reason_to_refuse_it(tmp_path: 
 def test_a_wrong_setting_that_nothing_was_done_with_can_be_mended(settings: CycleSettings, monkeypatch):
     monkeypatch.setattr(Steps, "steps", [Command("x", script("raise SystemExit(1)"))])
     with pytest.raises(SystemExit):
-        cycle.run_cycle(replace(settings, datalist="misspelt.json"))
+        cycle.run_cycle(replace(settings, unlabeled_section="misspelt"))
     monkeypatch.setattr(Steps, "steps", [])
     assert cycle.run_cycle(settings).startswith("2 rounds are done")
 

@@ -29,6 +29,10 @@ def datalist(tmp_path: Path) -> Path:
     return tmp_path / "dataset.json"
 
 
+ACCEPTED = {-1: {"code": 0.0, "accepted": True}}
+"""What a score alone says is good."""
+
+
 def monitor(datalist: Path, codes: dict[str, int], **options):
     def entry(name: str) -> dict:
         return {"image": f"image_{name}.nii.gz", "label": f"label_{name}.nii.gz"}
@@ -36,7 +40,7 @@ def monitor(datalist: Path, codes: dict[str, int], **options):
     content = {
         "training": [entry("t")],
         "unlabeled": [{"image": f"image_{name}.nii.gz"} for name in "ab"],
-        "pseudo": [{**entry(name), "code": code} for name, code in codes.items()],
+        "pseudo": [{**entry(name), **ACCEPTED.get(code, {"code": code})} for name, code in codes.items()],
     }
     datalist.write_text(json.dumps(content))
     grid = {"pixdim": (1, 1, 1), "roi_size": (8, 8, 8)}
@@ -58,6 +62,7 @@ def test_what_is_good_comes_from_the_labels_or_from_what_was_coded_0(datalist: P
     assert volumes(made) == (27, 27)
     assert len(made.images) == 2
     assert len(made.good_images) == 1
+    assert volumes(monitor(datalist, {"a": 0, "b": -1}, reference_section="pseudo")) == (27, 27)
 
 
 def test_where_nothing_was_coded_0_the_labels_tell_and_the_log_says_so(datalist: Path, caplog):

@@ -219,6 +219,24 @@ def test_what_people_coded_is_not_accepted_by_its_score_in_another_folder(call, 
     assert [one["case_id"] for one in entries] == ["a"]
 
 
+def test_a_segmentation_that_people_approved_is_preferred_to_one_that_its_score_did(call, cohort: Path):
+    scores = cohort / "scores.csv"
+    scores.write_text("case_id,score\na,0.1\nb,0.1\n")
+    files = codes(cohort, 1, a=0, b=1), codes(cohort, 2, d=2)
+    for order in (1, -1):
+        folders = ",".join(str(cohort / f"round{number}") for number in (1, 2)[::order])
+        code, _, _ = call(
+            "pseudo_labels", cohort / "out.json", "--datalist", cohort / "data" / "dataset.json",
+            "--segmentations", folders, "--codes", ",".join(map(str, files[::order])),
+            "--scores", ("," + str(scores), str(scores) + ",")[order < 0], "--accept_below", "0.3",
+        )  # fmt: skip
+        assert code == 0
+        entries = json.loads((cohort / "out.json").read_text())["pseudo"]
+        assert [(one["case_id"], Path(one["label"]).parts[0], one.get("accepted", False)) for one in entries] == [
+            ("a", "round1", False), ("b", "round2", True),
+        ]  # fmt: skip
+
+
 def test_series_of_one_dicom_folder_are_cases_of_their_own(call, cohort: Path):
     for number in (1, 2):
         write_series(cohort / "data" / "p", np.zeros((4, 4, 4)), number=number, name=f"s{number}_{{:03d}}.dcm")
