@@ -142,10 +142,11 @@ def _drawn(step: Sample | HoldOut) -> tuple[list[Case], list[Case], str]:
     for case in usable:
         groups.setdefault(_group(case), []).append(case)
     chosen: set[str] = set()
-    for group in sorted(groups, key=lambda name: hashlib.sha256(f"{step.seed} {name}".encode()).digest()):
+    names = [[str(case[CASE_ID]) for case in group] for group in groups.values()]
+    for group in sorted(names, key=lambda ids: hashlib.sha256(f"{step.seed} {ids[0]}".encode()).digest()):
         if len(chosen) >= step.count:
             break
-        chosen.update(case[CASE_ID] for case in groups[group])
+        chosen.update(group)
     parts: tuple[list[Case], list[Case]] = [], []
     for case in usable:
         parts[case[CASE_ID] not in chosen].append(_entry(case, step.output))
