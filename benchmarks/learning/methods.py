@@ -194,6 +194,13 @@ def appearance(bench: Bench) -> Outcome:
     return Outcome(bench.folder / "appearance" / "models" / "model.pt", coded(first(bench)[1]), seconds)
 
 
+def views_inference(bench: Bench) -> Outcome:
+    """`ranked_inference` among other views of the CT instead of more or less of an organ."""
+    outcome = continued(bench)
+    options = {"candidates": 12, "candidate_limit": LIMIT, "candidate_sources": "@candidate_views"}
+    return Outcome(outcome.weights, coded(first(bench)[1]), outcome.seconds, options)
+
+
 def measured_inference(bench: Bench) -> Outcome:
     """The network trained on with labels alone; at inference trees that were learnt from measurements pick."""
     return _with_measurements(bench, "measured_inference", continued(bench))
@@ -278,7 +285,15 @@ METHODS: dict[str, Callable[[Bench], Outcome]] = {
 
 TRIED: dict[str, Callable[[Bench], Outcome]] = {
     one.__name__: one
-    for one in (organs_once, organs_appearance, refined_rounds, appearance, measured_inference, measured)
+    for one in (
+        organs_once,
+        organs_appearance,
+        refined_rounds,
+        appearance,
+        views_inference,
+        measured_inference,
+        measured,
+    )
 }
 """What else was tried, on the rated section alone."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -45,8 +46,13 @@ def measure(bench: Bench, name: str, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
-    return f"{platform.machine()}, {platform.processor() or platform.system()}"
+def _machine() -> str:
+    """The GPU, or else the processor with the number of its cores."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{platform.machine()}, {names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def _dice(bench: Bench, folder: Path, case_id: str) -> list[float]:
@@ -80,16 +86,16 @@ def write_results(bench: Bench, runs: dict[str, dict[str, Any]]) -> Path:
     """Put the runs of a seed into the results, in place of earlier ones of the same method and seed; give the file."""
     path = RESULTS / bench.size.results
     content = json.loads(path.read_text()) if path.is_file() else {"methods": {}}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
+    measured = {"git": commit, "machine": _machine()}
     for name, run in runs.items():
         others = [one for one in content["methods"].get(name, {}).get("runs", []) if one["seed"] != run["seed"]]
-        content["methods"][name] = {"runs": sorted([*others, run], key=lambda one: one["seed"])}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout.strip()
+        content["methods"][name] = {"runs": sorted([*others, {**run, **measured}], key=lambda one: one["seed"])}
     content |= {
         "default_method": DEFAULT,
         "n_test": len(next(iter(runs.values()))["codes"]),
         "chosen_on": CHOSEN_ON if bench.size.rated else f"{CHOSEN_ON}, at the small size",
-        "git": commit,
-        "machine": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        **measured,
     }
     order = ("default_method", "methods", "n_test", "chosen_on", "git", "machine")
     with complete_file(path) as partial:
