@@ -1,4 +1,4 @@
-"""The commands `python -m custom_components codes ...`: count, compare, merge, split, request, choose a limit."""
+"""The commands `python -m custom_components codes ...`: count, compare, merge, split, request, choose limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from custom_components.learning_command import limit, request
+from custom_components.learning_command import accept, limit, request
 
 if TYPE_CHECKING:
     from custom_components.data.code_problems import Codes, Problem
@@ -205,6 +205,7 @@ CODES_COMMANDS: dict[str, Callable[..., Any]] = {
     "split": split,
     "request": request,
     "limit": limit,
+    "accept": accept,
 }
 
 

@@ -75,23 +75,54 @@ def limit(scores: str, *, first_codes: str, taken_codes: str) -> str:
         first_codes: CSV of codes of the first segmentations.
         taken_codes: CSV of codes of those that were taken.
     """
-    from custom_components.data.codes import load_codes
     from custom_components.data.score_files import FIRST_SCORE, read_scores
     from custom_components.learning.candidate_limit import best_limit, limits
 
-    codes = []
-    for path in (first_codes, taken_codes):
-        table, problems = load_codes(path)
-        for problem in problems:
-            print(problem, file=sys.stderr)
-        codes.append(table[table["code"].notna()].groupby("case_id")["code"].mean().to_dict())
-    found = limits(read_scores(scores, FIRST_SCORE), *codes)
+    found = limits(read_scores(scores, FIRST_SCORE), _mean_codes(first_codes), _mean_codes(taken_codes))
     best = best_limit(found)
     rows = [
         f"{one.limit:.1f}    {'/'.join(map(str, one.counts)):<12} {one.tried:4.0%}" + ("  <" if one is best else "")
         for one in found
     ]
     return "\n".join(["limit  codes 0/1/2  tried", *rows, f"fewest failures with candidate_limit {best.limit:.1f}"])
+
+
+def accept(scores: str, *, codes: str, successes: float = 0.95) -> str:
+    """Choose accept_below: what each limit would have accepted of cases that have a score and a code.
+
+    Args:
+        scores: summary.csv of an inference with a discriminator.
+        codes: CSV of codes of the same segmentations.
+        successes: share of what is accepted that must have the code 0.
+    """
+    from custom_components.data.score_files import read_scores
+    from custom_components.learning.accept_limit import acceptances, best_acceptance
+    from custom_components.options import check_number
+
+    check_number(successes, "successes", 0, 1)
+    found = acceptances(read_scores(scores), _mean_codes(codes))
+    best = best_acceptance(found, successes)
+    rows = [
+        f"{one.limit:5.2f}  {'/'.join(map(str, one.counts)):<12} {one.share:8.0%}" + ("  <" if one is best else "")
+        for one in found
+    ]
+    choice = (
+        f"most accepted with {successes:.0%} successes among them: accept_below {best.limit:g}"
+        if best
+        else f"no limit accepts {successes:.0%} successes: leave accept_below out"
+    )
+    return "\n".join(["limit  codes 0/1/2  accepted", *rows, choice])
+
+
+def _mean_codes(path: str) -> dict[str, float]:
+    """The mean code of each case; what does not count is told."""
+    from custom_components.data.codes import load_codes
+
+    table, problems = load_codes(path)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    means: dict[str, float] = table[table["code"].notna()].groupby("case_id")["code"].mean().to_dict()
+    return means
 
 
 def pseudo_labels(
