@@ -11,7 +11,6 @@ first round of the default is trained to its end; its first steps, and those of 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from methods import DEFAULT, GREYS, MOVED, WATCHED, first, tune_round
 from workbench import CONFIGS, TUNING, Bench
 
 from custom_components.data.code_values import CODES
+from custom_components.learning.fooling import FoolingRule, Look
 from custom_components.report.comparison import mcnemar_exact
 
 CODED = (2, 4, 8, 12, 24, 48, 96)
@@ -106,7 +106,11 @@ def _compared(before: pd.Series, now: pd.Series) -> dict[str, Any]:
 
 
 def _verdict(training: Path) -> str:
-    flagged = json.loads((training / "fooling.json").read_text())["flagged"]
+    """What the rule says of the looks of a training, whatever rule was in use then."""
+    table = pd.read_csv(training / "fooling.csv")
+    looks = [Look(**{name: row.get(name, {}) for name in Look._fields}) for row in table.to_dict("records")]
+    reasons = (FoolingRule().reason(looks[:count]) for count in range(1, len(looks) + 1))
+    flagged = next(filter(None, reasons), None)
     return f"flagged, {flagged}" if flagged else "not flagged"
 
 

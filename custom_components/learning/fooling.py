@@ -157,10 +157,11 @@ class FoolingRule:
 
     A run whose score has fallen by `fall` since the start is flagged if the watchers' score has fallen by less than
     `agreement` of that, or the share of implausible cases has risen by `rise`; from half of that fall on, if the volume
-    of an organ in cases that were good already has gone off by `bias`. Each has to be so at two looks in a row: at one
-    it may be, as a high learning rate shakes a converged network. A quarter of `fall` and of `bias` is enough, at one
-    look, where the weights have hardly changed: who learns anatomy goes far for a better score, who follows the
-    discriminator's own gradient does not. All looks are at the same cases, so that small changes count.
+    of an organ in cases that were good already has gone off by `bias`. These signs count from iteration `settle` on: a
+    high learning rate shakes a converged network for a dozen steps or two. Before that a quarter of `fall` and of
+    `bias` is enough, where the weights have hardly changed: who learns anatomy goes far for a better score, who follows
+    the discriminator's own gradient does not. Whatever it is must be there at two looks in a row. All looks are at the
+    same cases, so that small changes count.
 
     Attributes:
         fall: of the score of the discriminators that give the gradient.
@@ -168,6 +169,7 @@ class FoolingRule:
         rise: of the share of implausible cases.
         bias: rise of the relative error of an organ's volume.
         steepness: fall of the score by the relative change of the weights, from which on they have hardly changed.
+        settle: iterations.
     """
 
     fall: float = 0.1
@@ -175,6 +177,7 @@ class FoolingRule:
     rise: float = 0.1
     bias: float = 0.08
     steepness: float = 6.0
+    settle: float = 32
 
     def __post_init__(self) -> None:
         check_number(self.fall, "fall", 0)
@@ -182,15 +185,13 @@ class FoolingRule:
         check_number(self.rise, "rise", 0, 1)
         check_number(self.bias, "bias", 0)
         check_number(self.steepness, "steepness", 0)
+        check_number(self.settle, "settle", 0)
 
     def reason(self, looks: Sequence[Look]) -> str:
         """Say in one line why the last of the looks is flagged, the first being the start; nothing if it is not."""
         start, now = looks[0], looks[-1]
-        signs, before = self._signs(start, now), self._signs(start, looks[-2]) if len(looks) > 1 else {}
-        reasons = [words for name, words in signs.items() if name in before]
-        if self._is_steep(start, now):
-            moved = f"{_volume_words(start, now)} by a change of {now.drift:.1%} of the weights"
-            reasons = [words for words in reasons if words != signs.get("bias")] + [moved]
+        before = self._signs(start, looks[-2]) if len(looks) > 1 else {}
+        reasons = [words for name, words in self._signs(start, now).items() if name in before]
         if not reasons:
             return ""
         fall = start.score - now.score
@@ -199,22 +200,18 @@ class FoolingRule:
     def _signs(self, start: Look, now: Look) -> dict[str, str]:
         """What speaks against a look, in words by name."""
         fall, seen = start.score - now.score, start.watcher_score - now.watcher_score
+        bias = f"an organ's volume in good cases went off from {start.bias:.0%} to {now.bias:.0%}"
         signs = {}
+        if fall >= max(self.fall / 4, self.steepness * now.drift) and now.bias - start.bias >= self.bias / 4:
+            signs["steepness"] = f"{bias} by a change of {now.drift:.1%} of the weights"
+        if now.iteration < self.settle:
+            return signs
         if fall >= self.fall and seen < self.agreement * fall:
             moved = f"fell by {seen:.2f}" if seen > 0 else f"rose by {-seen:.2f}"
             signs["agreement"] = f"that of the watchers {moved}"
         if fall >= self.fall and now.implausible - start.implausible >= self.rise:
             shares = f"from {start.implausible:.0%} to {now.implausible:.0%}"
             signs["rise"] = f"the share of implausible segmentations rose {shares}"
-        if fall >= self.fall / 2 and now.bias - start.bias >= self.bias:
-            signs["bias"] = _volume_words(start, now)
+        if fall >= self.fall / 2 and now.bias - start.bias >= self.bias and "steepness" not in signs:
+            signs["bias"] = bias
         return signs
-
-    def _is_steep(self, start: Look, now: Look) -> bool:
-        """Whether the score has fallen by little change of the weights, and an organ's volume has begun to go off."""
-        fall = start.score - now.score
-        return fall >= max(self.fall / 4, self.steepness * now.drift) and now.bias - start.bias >= self.bias / 4
-
-
-def _volume_words(start: Look, now: Look) -> str:
-    return f"an organ's volume in good cases went off from {start.bias:.0%} to {now.bias:.0%}"

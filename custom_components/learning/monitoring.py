@@ -118,7 +118,7 @@ def fooling_rule(limits: Mapping[str, float]) -> FoolingRule:
 
     Example:
         >>> fooling_rule({"fall": 0.2})
-        FoolingRule(fall=0.2, agreement=0.5, rise=0.1, bias=0.08, steepness=6.0)
+        FoolingRule(fall=0.2, agreement=0.5, rise=0.1, bias=0.08, steepness=6.0, settle=32)
     """
     known = [one.name for one in fields(FoolingRule)]
     if not isinstance(limits, Mapping):

@@ -53,7 +53,8 @@ def run(folder: Path, *, monitored: bool = True, epochs: int = 3, **options):
         unet,
         **{
             "output_dir": folder, "discriminators": [Brightness(1)], "watchers": [Watcher(Brightness(-1), "coronal")],
-            "voxel_ml": 1.0, "interval": 2, "size": (16, 16), "inferer": FLOAT32, **options,
+            "voxel_ml": 1.0, "interval": 2, "size": (16, 16), "inferer": FLOAT32, "rule": FoolingRule(settle=0),
+            **options,
         },
     )  # fmt: skip
     trainer = SupervisedTrainer(
@@ -138,7 +139,7 @@ def test_a_run_that_only_its_own_discriminator_likes_is_flagged(tmp_path: Path, 
     sign = falling(tmp_path / "first")
     _, monitor = run(tmp_path, discriminators=[Brightness(sign)], watchers=[Watcher(Brightness(-sign))])
     verdict = json.loads((tmp_path / "fooling.json").read_text())
-    rule = {"fall": 0.1, "agreement": 0.5, "rise": 0.1, "bias": 0.08, "steepness": 6.0}
+    rule = {"fall": 0.1, "agreement": 0.5, "rise": 0.1, "bias": 0.08, "steepness": 6.0, "settle": 0}
     assert verdict == {"flagged": monitor.flagged, "stopped": False, "rule": rule, "cases": 3}
     assert "that of the watchers rose by" in monitor.flagged
     assert caplog.text.count("flagged, iteration") == 1
