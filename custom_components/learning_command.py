@@ -78,7 +78,11 @@ def limit(scores: str, *, first_codes: str, taken_codes: str) -> str:
     from custom_components.data.score_files import FIRST_SCORE, read_scores
     from custom_components.learning.candidate_limit import best_limit, limits
 
-    found = limits(read_scores(scores, FIRST_SCORE), _mean_codes(first_codes), _mean_codes(taken_codes))
+    first, before, after = read_scores(scores, FIRST_SCORE), _mean_codes(first_codes), _mean_codes(taken_codes)
+    try:
+        found = limits(first, before, after)
+    except ValueError as error:
+        raise ValueError(f"{scores}, {first_codes}, {taken_codes}: {error}") from None
     best = best_limit(found)
     rows = [
         f"{one.limit:.1f}    {'/'.join(map(str, one.counts)):<12} {one.tried:4.0%}" + ("  <" if one is best else "")
@@ -100,7 +104,11 @@ def accept(scores: str, *, codes: str, successes: float = 0.95) -> str:
     from custom_components.options import check_number
 
     check_number(successes, "successes", 0, 1)
-    found = acceptances(read_scores(scores), _mean_codes(codes))
+    scored, coded = read_scores(scores), _mean_codes(codes)
+    try:
+        found = acceptances(scored, coded)
+    except ValueError as error:
+        raise ValueError(f"{scores}, {codes}: {error}") from None
     best = best_acceptance(found, successes)
     rows = [
         f"{one.limit:5.2f}  {'/'.join(map(str, one.counts)):<12} {one.share:8.0%}" + ("  <" if one is best else "")

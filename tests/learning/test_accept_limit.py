@@ -42,5 +42,9 @@ def test_command_prints_a_table_and_the_choice(call, tmp_path: Path):
     assert out.splitlines()[-1] == "most accepted with 60% successes among them: accept_below 0.6"
     code, _, err = call(*words, "--successes", "2")
     assert "successes is 2, expected a number from 0 to 1" in f"{code}{err}"
+    pd.DataFrame({"case_id": ["other"], "code": [2]}).to_csv(tmp_path / "codes.csv", index=False)
+    code, _, err = call(*words)
+    assert "summary.csv, " in f"{code}{err}"
+    assert "codes.csv: no case has a score and a code, expected the same cases in both files" in f"{code}{err}"
     pd.DataFrame({"case_id": ["a"], "code": [2]}).to_csv(tmp_path / "codes.csv", index=False)
     assert call(*words)[1].splitlines()[-1] == "no limit accepts 95% successes: leave accept_below out"
