@@ -56,6 +56,8 @@ def main(out: str, seed: int = 0) -> None:
     name = f"monitor/{DEFAULT}"
     tune_round(bench, name, number=1, rounds=2, monitor_interval=WATCHED, **watched, **MOVED, **GREYS)
     print(f"first round of {DEFAULT}: {_verdict(bench.folder / name / 'training')}")
+    for path in sorted(path for one in ("published", DEFAULT) for path in (bench.folder / one).rglob("fooling.csv")):
+        print(f"{path.parent.parent.relative_to(bench.folder)} of run.py: {_verdict(path.parent)}")
     for source, options in (("labels", {"pseudo_section": "null"}), (DEFAULT, {**MOVED, **GREYS})):
         for rate in (TUNING["learning_rate"], PUBLISHED_RATE):
             begun = f"monitor/{source}_{rate}"

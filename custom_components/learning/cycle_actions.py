@@ -85,7 +85,7 @@ def check_configs(files: Iterable[tuple[str, Path]]) -> None:
 def keep_changed(step: Configs) -> Iterator[str]:
     """Keep the configurations too that have changed since the round began; give a line for each that tells."""
     for file, copy in _copies(step):
-        if file.read_bytes() != copy.read_bytes():
+        if copy.is_file() and file.read_bytes() != copy.read_bytes():
             changed = copy.with_name(f"changed_{sha256_of(file)[:8]}_{copy.name}")
             _copy(file, changed)
             yield f"{file} has changed since {copy} was kept: what is not done yet runs with it, see {changed}"
