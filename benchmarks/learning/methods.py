@@ -29,9 +29,6 @@ GREYS = {
     "appearance_weights": "1,1.5,2",
 }  # fmt: skip
 
-WATCHED = 240
-"""Iterations from one look of the fooling monitor to the next."""
-
 BURSTS = 10
 FRESH = 40
 FRESH_JUDGE = {**REFRESH, "max_epochs": 2, "fooled_weight": LEARNERS["refreshed"].fooled_weight}
@@ -113,7 +110,7 @@ def plain_views(bench: Bench) -> Outcome:
 
 def published(bench: Bench) -> Outcome:
     """The QA-score loss with one frozen discriminator; watched, but not stopped."""
-    seconds = bench.tune("published", "train_published", watcher_paths=bench.watcher, monitor_interval=WATCHED)
+    seconds = bench.tune("published", "train_published", watcher_paths=bench.watcher, **bench.size.monitor)
     return Outcome(bench.folder / "published" / "models" / "model.pt", coded(first(bench)[1]), seconds)
 
 
@@ -335,7 +332,7 @@ def _organ_rounds(bench: Bench, name: str, *, rounds: int, leave_out: bool, **op
         datalist = bench.pseudo_labels(step, *sources, by_organ=True)
         seconds += tune_round(
             bench, step, number, rounds, datalist=datalist, baseline_path=weights,
-            watcher_paths=bench.watcher, monitor_interval=WATCHED, **options,
+            watcher_paths=bench.watcher, **bench.size.monitor, **options,
         )  # fmt: skip
         weights = bench.folder / step / "models" / "model.pt"
     return Outcome(weights, sum(coded(codes) for _, codes in sources), seconds, REFINED)

@@ -17,7 +17,7 @@ from typing import Any
 import fire
 import pandas as pd
 import yaml
-from methods import DEFAULT, GREYS, MOVED, WATCHED, first, tune_round
+from methods import DEFAULT, GREYS, MOVED, first, tune_round
 from workbench import CONFIGS, TUNING, Bench
 
 from custom_components.data.code_values import CODES
@@ -54,7 +54,7 @@ def main(out: str, seed: int = 0) -> None:
     short = {**watched, "epoch_cases": EPOCH, "lr_power": 0, "monitor_interval": LOOK}
     _follow_published(bench, short)
     name = f"monitor/{DEFAULT}"
-    tune_round(bench, name, number=1, rounds=2, monitor_interval=WATCHED, **watched, **MOVED, **GREYS)
+    tune_round(bench, name, number=1, rounds=2, **bench.size.monitor, **watched, **MOVED, **GREYS)
     print(f"first round of {DEFAULT}: {_verdict(bench.folder / name / 'training')}")
     for path in sorted(path for one in ("published", DEFAULT) for path in (bench.folder / one).rglob("fooling.csv")):
         print(f"{path.parent.parent.relative_to(bench.folder)} of run.py: {_verdict(path.parent)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 from workbench import FAST, WORKERS, Bench
 
@@ -13,16 +15,26 @@ def prepare(bench: Bench) -> None:
     """Make the cohort, the baseline, its segmentations with their codes, the judge and the watcher."""
     bench.ours("cohort", "phantom", bench.cohort, **bench.size.cohort)
     _write_sections(bench)
-    folder = bench.folder / "baseline"
-    bench.bundle(
-        "baseline/train", "training", "baseline_seg", "train", datalist=bench.datalist, ckpt_dir=folder / "models",
-        output_dir=folder / "training", seed=bench.seed, resume=True, max_epochs=bench.size.baseline_epochs,
-        val_interval=20, num_workers=WORKERS, learning_rate=1e-3, **FAST,
-    )  # fmt: skip
+    if bench.size.coarse_epochs:
+        coarse = _train_baseline(bench, "coarse", "phantom", max_epochs=bench.size.coarse_epochs)
+        bench.tune("baseline", pseudo_section="null", baseline_path=coarse, max_epochs=bench.size.baseline_epochs)
+    else:
+        _train_baseline(bench, "baseline", max_epochs=bench.size.baseline_epochs)
     first = bench.segment("first", bench.baseline, "unlabeled")
     codes = bench.rate(first)
     bench.discriminator("judge", [(first, codes)])
     bench.discriminator("watcher", [(first, codes)], "watcher")
+
+
+def _train_baseline(bench: Bench, name: str, *overlays: str, **options: Any) -> Path:
+    """Train a network on the labelled cases; give its weights."""
+    folder = bench.folder / name
+    bench.bundle(
+        f"{name}/train", "training", "baseline_seg", "train", *overlays, datalist=bench.datalist,
+        ckpt_dir=folder / "models", output_dir=folder / "training", seed=bench.seed, resume=True,
+        val_interval=20, num_workers=WORKERS, learning_rate=1e-3, **FAST, **options,
+    )  # fmt: skip
+    return folder / "models" / "model.pt"
 
 
 def _write_sections(bench: Bench) -> None:

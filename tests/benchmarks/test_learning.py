@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ CONFIGS = ROOT / "bundles" / "qa_semi_seg" / "configs"
 @pytest.fixture(autouse=True)
 def _scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
-    for name in ("page", "views", "mean_teacher", "methods", "confidence", "workbench"):
+    for name in ("page", "views", "mean_teacher", "methods", "confidence", "shared", "workbench"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -137,6 +138,25 @@ def test_sizes_name_options_of_the_cohort_and_overlays_that_are_there():
         assert size.rated < size.cohort["unlabeled"]
         for folder in CONFIGS.values():
             assert size.overlay is None or (folder / f"{size.overlay}.yaml").is_file()
+
+
+def test_a_baseline_at_the_papers_grid_goes_on_from_one_at_the_small_grid(tmp_path: Path, monkeypatch):
+    import shared
+    from workbench import SIZES, Bench
+
+    words: dict[str, tuple] = {}
+    monkeypatch.setattr(Bench, "run", lambda _, name, *command: words.update({name: command}) or 0.0)
+    monkeypatch.setattr(shared, "_write_sections", lambda _: None)
+    bench = Bench(tmp_path, 0, "test", SIZES["paper"])
+    shared.prepare(bench)
+    option = {name: dict(pairwise(command)) for name, command in words.items()}
+    assert "phantom.yaml" in option["coarse/train"]["--config_file"]
+    assert "phantom.yaml" not in option["baseline/tune"]["--config_file"]
+    assert option["baseline/tune"]["--baseline_path"] == f"{option['coarse/train']['--ckpt_dir']}/model.pt"
+    assert option["baseline/tune"]["--ckpt_dir"] == str(bench.baseline.parent)
+    network = "--network_def#channels"
+    assert option["coarse/train"][network] == option["first/segment_unlabeled"][network] == "[16, 32, 64, 128]"
+    assert network not in option["judge/train"]
 
 
 @pytest.mark.parametrize("bundle", ["baseline_seg", "qa_semi_seg"])
