@@ -88,7 +88,8 @@ def limit(scores: str, *, first_codes: str, taken_codes: str) -> str:
         f"{one.limit:.1f}    {'/'.join(map(str, one.counts)):<12} {one.tried:4.0%}" + ("  <" if one is best else "")
         for one in found
     ]
-    return "\n".join(["limit  codes 0/1/2  tried", *rows, f"fewest failures with candidate_limit {best.limit:.1f}"])
+    chosen = f"fewest failures, and no fewer successes: candidate_limit {best.limit:.1f}"
+    return "\n".join(["limit  codes 0/1/2  tried", *rows, chosen])
 
 
 def accept(scores: str, *, codes: str, successes: float = 0.95) -> str:

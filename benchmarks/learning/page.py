@@ -1,8 +1,9 @@
-"""Make the page of the comparison: its table in Markdown, and a picture of the codes by method.
+"""Make the page of the comparison: its tables in Markdown, and pictures of the codes and scores by method.
 
     python benchmarks/learning/page.py benchmarks/results/learning.json benchmarks/learning
 
-prints its tables and writes `codes.png`. Tests are paired, by case, over all seeds of a method together.
+prints its tables and writes `codes.png` and `scores.png`. Tests are paired by case: what a case gained in all seeds of
+a method together is one observation, because the seeds of a case are no independent ones.
 """
 
 from __future__ import annotations
@@ -17,31 +18,34 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from methods import METHODS
-from statsmodels.stats.contingency_tables import mcnemar
+from scipy.stats import permutation_test
 
 from custom_components.report.qa_plots import COLOURS, NAMES
 
 AGAINST = "continued"
 """The control that every method is compared with."""
 
-BEFORE, BOUND = "baseline", "oracle"
+BEFORE, BOUNDS = "baseline", ("oracle", "oracle_refined")
+STARTS = (BEFORE, AGAINST, "continued_rounds")
+RESAMPLES = 99_999
 
 
 def main(results: str, folder: str) -> None:
-    """Print the table, and draw the picture."""
+    """Print the tables, and draw the pictures."""
     content = json.loads(Path(results).read_text())
     content["methods"] = in_order(content["methods"])
     print(markdown(summary(content)))
-    default = content["methods"].get(content.get("default_method", ""))
-    if default:
+    print("\nby seed, with failures of the baseline that are gone and new ones\n")
+    print(markdown(by_seed(content)))
+    if content.get("default_method") in content["methods"]:
         print(f"\n{content['default_method']} against each other method\n")
         print(markdown(against_all(content)))
-        for name in (BEFORE, AGAINST):
-            print(f"\n{gain(content, name)}")
-    path = Path(folder) / "codes.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw(content).savefig(path)
-    print(f"see {path}")
+        for bound in BOUNDS:
+            print("".join(f"\n{gain(content, start, bound)}\n" for start in STARTS if start in content["methods"]))
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, figure in (("codes", draw_codes(content)), ("scores", draw_scores(content))):
+        figure.savefig(Path(folder) / f"{name}.png")
+        print(f"see {Path(folder) / name}.png")
 
 
 def in_order(methods: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +72,20 @@ def summary(content: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
+def by_seed(content: dict[str, Any]) -> pd.DataFrame:
+    """Make a row of each method: the codes of each seed, and which of the baseline's failures are gone and new."""
+    methods = content["methods"]
+    before = methods.get(BEFORE, {"runs": []})
+    rows = []
+    for name, method in methods.items():
+        row = {"method": name}
+        for run in method["runs"]:
+            changed = versus({"runs": [run]}, before).get("failure: gone/new", "")
+            row[f"seed {run['seed']}"] = f"{'/'.join(map(str, run['counts']))} (-{changed.replace('/', ', +')})"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("")
+
+
 def against_all(content: dict[str, Any]) -> pd.DataFrame:
     """Make a row of each other method: what the default changes against it."""
     methods, default = content["methods"], content["default_method"]
@@ -77,31 +95,31 @@ def against_all(content: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("")
 
 
-def gain(content: dict[str, Any], start: str) -> str:
+def gain(content: dict[str, Any], start: str, bound: str) -> str:
     """Say how the default changes successes and failures from a method's, and the share of what the bound changes.
 
     Only the seeds that all three have count.
     """
-    names = (start, content["default_method"], BOUND)
+    names = (start, content["default_method"], bound)
     methods = [content["methods"].get(name, {"runs": []}) for name in names]
     runs = [{run["seed"]: run["counts"] for run in method["runs"]} for method in methods]
     seeds = sorted(set.intersection(*map(set, runs)))
     if not seeds:
         return f"{start}: no seed has all of {', '.join(names)}"
-    before, after, bound = (np.mean([counts[seed] for seed in seeds], axis=0) for counts in runs)
+    before, after, best = (np.mean([counts[seed] for seed in seeds], axis=0) for counts in runs)
     said = [
         f"{what} {before[code]:.1f} to {after[code]:.1f} ({(after[code] - before[code]) / before[code]:+.0%}), "
-        f"{(after[code] - before[code]) / (bound[code] - before[code]):.0%} of the {BOUND}'s change"
+        f"{(after[code] - before[code]) / (best[code] - before[code]):.0%} of the change of {bound}"
         for code, what in ((0, "successes"), (2, "failures"))
     ]
     return f"from {start}: {'; '.join(said)}"
 
 
 def versus(method: dict[str, Any], control: dict[str, Any]) -> dict[str, str]:
-    """Compare by case and seed: failures fixed and created, and the exact McNemar tests."""
+    """Compare what is no failure any more and what is a new one, and so with successes; with paired tests by case."""
     controls = {run["seed"]: run["codes"] for run in control["runs"]}
     pairs = [
-        (controls[run["seed"]][case_id], code)
+        (case_id, controls[run["seed"]][case_id], code)
         for run in method["runs"]
         if run["seed"] in controls
         for case_id, code in run["codes"].items()
@@ -109,19 +127,26 @@ def versus(method: dict[str, Any], control: dict[str, Any]) -> dict[str, str]:
     ]
     if not pairs:
         return {}
-    before, after = np.array(pairs).T
+    table = pd.DataFrame(pairs, columns=["case_id", "before", "after"])
     cells = {}
-    for label, is_it in (("failure", lambda codes: codes == 2), ("success", lambda codes: codes == 0)):
-        a, b = is_it(before), is_it(after)
-        square = [[int((a & b).sum()), int((a & ~b).sum())], [int((~a & b).sum()), int((~a & ~b).sum())]]
-        lost, gained = square[0][1], square[1][0]
-        p = mcnemar(square, exact=True).pvalue
-        cells[f"{label}: gone/new"] = f"{lost}/{gained}"
-        cells[f"{label}: p"] = f"{p:.2g}"
+    for label, code in (("failure", 2), ("success", 0)):
+        change = (table["after"] == code).astype(int) - (table["before"] == code).astype(int)
+        cells[f"{label}: gone/new"] = f"{(change < 0).sum()}/{(change > 0).sum()}"
+        cells[f"{label}: p"] = f"{sign_flip_p(change.groupby(table['case_id']).sum().to_numpy()):.2g}"
     return cells
 
 
-def draw(content: dict[str, Any]) -> Figure:
+def sign_flip_p(changes: np.ndarray) -> float:
+    """Probability of such a sum of changes, or one further from 0, if the sign of each were a matter of chance."""
+    changes = changes[changes != 0]
+    if not len(changes):
+        return 1.0
+    rng = np.random.default_rng(0)
+    options = {"permutation_type": "samples", "n_resamples": RESAMPLES, "batch": 10_000, "vectorized": True, "rng": rng}
+    return float(permutation_test((changes,), np.sum, **options).pvalue)
+
+
+def draw_codes(content: dict[str, Any]) -> Figure:
     """Draw the shares of the codes by method, and those of each seed as dots."""
     methods = content["methods"]
     figure = Figure(figsize=(9, 0.5 * len(methods) + 1.5), dpi=120, layout="constrained")
@@ -142,6 +167,24 @@ def draw(content: dict[str, Any]) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_xlabel(f"share of {content['n_test']} test cases; dots: each seed")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncol=3, frameon=False)
+    return figure
+
+
+def draw_scores(content: dict[str, Any]) -> Figure:
+    """Draw the mean true code of each method over its mean QA score: where a score falls alone, it deceives."""
+    figure = Figure(figsize=(9, 6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for place, (name, method) in enumerate(content["methods"].items()):
+        scores = [run["score"] for run in method["runs"]]
+        codes = [np.average((0, 1, 2), weights=run["counts"]) for run in method["runs"]]
+        marker = "osD^vPX*<"[place // 10]
+        axes.plot(scores, codes, marker, color=f"C{place % 10}", label=name)
+    low, high = axes.get_xlim()
+    axes.plot([low, high], [low, high], color="grey", linewidth=1, zorder=0, label="a score that tells the code")
+    axes.set_xlabel("mean QA score of the test cases, lower is better")
+    axes.set_ylabel("mean true code, lower is better")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
 
 

@@ -57,8 +57,13 @@ def limits(
 def best_limit(found: Sequence[Limit]) -> Limit:
     """Give the limit with the fewest failures, of several the most successes, of several the highest: it costs least.
 
+    Limits that lose successes do not count. The last of those found is where the fewest candidates are tried.
+
     Example:
-        >>> best_limit([Limit(0.1, (5, 3, 2), 0.9), Limit(0.8, (5, 3, 2), 0.4), Limit(2.0, (6, 1, 3), 0.0)]).limit
+        >>> best_limit([Limit(0.1, (5, 3, 2), 0.9), Limit(0.8, (5, 3, 2), 0.4), Limit(2.0, (5, 1, 4), 0.0)]).limit
         0.8
+        >>> best_limit([Limit(0.1, (5, 3, 2), 0.9), Limit(0.8, (5, 3, 2), 0.4), Limit(2.0, (6, 1, 3), 0.0)]).limit
+        2.0
     """
-    return min(found, key=lambda one: (one.counts[-1], -one.counts[0], -one.limit))
+    held = [one for one in found if one.counts[0] >= found[-1].counts[0]]
+    return min(held, key=lambda one: (one.counts[-1], -one.counts[0], -one.limit))

@@ -111,8 +111,8 @@ class Plan:
         for number in range(1, settings.rounds + 1):
             name, start, start_bundle = f"round{number}", weights, bundle
             yield self._configs(name)
-            yield from self._first(name, weights, bundle, discriminator)
-            if self.learner.leave_out:
+            has_first = yield from self._first(name, weights, bundle, discriminator)
+            if has_first and self.learner.leave_out:
                 yield from self._left_out(name)
             discriminator = yield from self._discriminator(name)
             watcher = (yield from self._watcher(name, discriminator)) if settings.monitor else None
@@ -164,16 +164,30 @@ class Plan:
     def _configs(self, name: str) -> Step:
         return Configs(f"{name}/configs", config_files(self.settings), self.out / name / "configs")
 
-    def _first(self, name: str, weights: Path, bundle: str, discriminator: Path | None) -> Iterator[Step]:
-        """Segment the unlabelled cases, and have some of them coded."""
-        folder = self.out / name / FIRST
+    def _first(self, name: str, weights: Path, bundle: str, discriminator: Path | None) -> Generator[Step, None, bool]:
+        """Segment the unlabelled cases, and have some of them coded; say whether there are any.
+
+        Learning organ by organ, later rounds leave out what has a segmentation coded 0: each of its organs has a label.
+        """
+        folder, datalist = self.out / name / FIRST, self.datalist
         section = self.settings.unlabeled_section
-        yield self._segment(f"{name}/segment", bundle, weights, self.datalist, section, folder, discriminator)
+        if self.learner.by_organ and self._pseudo:
+            datalist = self.out / name / "first.json"
+            if not (yield from self._remaining(f"{name}/unsolved", datalist)):
+                return False
+        yield self._segment(f"{name}/segment", bundle, weights, datalist, section, folder, discriminator)
         rated = yield from self._coded(
-            f"{name}/first", folder, self.settings.requests, self.datalist, section, discriminator
+            f"{name}/first", folder, self.settings.requests, datalist, section, discriminator
         )
         self._rated.append(rated)
         self._pseudo.append(rated)
+        return True
+
+    def _remaining(self, name: str, output: Path) -> Generator[Step, None, bool]:
+        """List the cases of which nothing was coded 0 yet; say whether there are any, once that is known."""
+        section = self.settings.unlabeled_section
+        yield Remaining(name, self.datalist, section, tuple(one.codes for one in self._pseudo), output)
+        return not output.is_file() or bool(json.loads(output.read_text(encoding="utf-8"))[section])
 
     def _left_out(self, name: str) -> Iterator[Step]:
         """Have what was not coded 0 coded again without the organ that is named, where that may be absent."""
@@ -203,10 +217,8 @@ class Plan:
         """Take the best of several segmentations where none was coded 0 yet, and have these coded."""
         folder, section = self.out / name / RANKED, self.settings.unlabeled_section
         remaining = self.out / name / "remaining.json"
-        codes = tuple(one.codes for one in self._pseudo)
-        yield Remaining(f"{name}/remaining", self.datalist, section, codes, remaining)
-        if remaining.is_file() and not json.loads(remaining.read_text(encoding="utf-8"))[section]:
-            return  # the step was done: every case has a segmentation coded 0
+        if not (yield from self._remaining(f"{name}/remaining", remaining)):
+            return
         yield self._segment(
             f"{name}/rank", bundle, weights, remaining, section, folder, discriminator,
             candidates=self.learner.candidates, candidate_limit=self.learner.candidate_limit,
@@ -280,7 +292,7 @@ class Plan:
         folder, rated = self.out / name / "watcher", list(self._rated)
         if self.settings.adversarial:
             fooling = self.out / name / "adversarial"
-            (first,) = (one for one in rated if one.segmentations == self.out / name / FIRST)
+            first = next(one for one in reversed(rated) if one.segmentations.name == FIRST)
             yield self._commands.ours(
                 f"{name}/adversarial", "adversarial", first.images, first.segmentations, fooling,
                 codes=first.codes, discriminator_path=discriminator, count=self.settings.adversarial,

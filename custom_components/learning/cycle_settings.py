@@ -133,7 +133,8 @@ class CycleSettings:
         baseline_path: weights that the first round segments with.
         learner: how the rounds learn.
         rounds: how many.
-        requests: segmentations that people are asked to code in each round, and again of the candidates.
+        requests: segmentations that people are asked to code in each round, and again of the candidates and of what
+            left an organ out; 0: all.
         fresh: segmentations that they are asked to code after each burst.
         audit: share of the requests that is random, as an audit.
         codes: `simulated`, or nothing: then people write `<folder>_ratings.csv` beside each `<folder>_requests.csv`.
@@ -178,7 +179,7 @@ class CycleSettings:
     def __post_init__(self) -> None:
         for name, low in (
             ("rounds", 1),
-            ("requests", 1),
+            ("requests", 0),
             ("fresh", 1),
             ("rated_cases", 1),
             ("adversarial", 0),

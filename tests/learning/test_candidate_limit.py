@@ -38,7 +38,7 @@ def test_command_prints_a_table_and_the_choice(call, tmp_path: Path):
     assert len(lines) == 2 + len(LIMITS)
     assert lines[1].split() == ["0.0", "1/1/0", "100%"]
     assert lines[17].split() == ["1.6", "2/0/0", "50%", "<"]
-    assert lines[-1] == "fewest failures with candidate_limit 1.6"
+    assert lines[-1] == "fewest failures, and no fewer successes: candidate_limit 1.6"
     pd.DataFrame({"case_id": ["a"], "score": [0.2]}).to_csv(tmp_path / "plain.csv", index=False)
     code, _, err = call("codes", "limit", tmp_path / "plain.csv", *files)
     assert "plain.csv: columns are case_id, score, expected case_id and first_score" in f"{code}{err}"

@@ -111,6 +111,24 @@ def test_nothing_is_coded_again_where_nothing_was_left_out(tmp_path: Path):
     assert option(found["round1/pseudo_labels"], "segmentations") == f"{tmp_path}/round1/first"
 
 
+def test_organ_by_organ_later_rounds_are_about_cases_without_a_success(tmp_path: Path):
+    settings = replace(SETTINGS, output_dir=str(tmp_path), learner=LEARNERS["organs"], requests=0)
+    found = commands(settings)
+    assert option(found["round1/segment"], "datalist") == f"{tmp_path}/dataset.json"
+    assert option(found["round2/segment"], "datalist") == f"{tmp_path}/round2/first.json"
+    assert option(found["round2/first/request"], "count") == "0"
+    (unsolved,) = (step for step in Plan(settings) if isinstance(step, Remaining))
+    assert unsolved.codes == tuple(tmp_path / "round1" / f"{name}_codes.csv" for name in ("first", "left_out"))
+    (tmp_path / "round2").mkdir()
+    (tmp_path / "round2" / "first.json").write_text('{"unlabeled": []}')
+    found = commands(settings)
+    assert not {"round2/segment", "round2/first/request", "round2/leave_out"} & set(found)
+    assert (
+        option(found["round2/pseudo_labels"], "segmentations") == f"{tmp_path}/round1/first,{tmp_path}/round1/left_out"
+    )
+    assert f" {tmp_path}/round1/first " in " ".join(found["round2/adversarial"])
+
+
 def test_weights_are_averaged_with_those_of_labels_alone_if_the_learner_says_so():
     found = commands(replace(SETTINGS, learner=Learner(pseudo_labels=True, continued_share=0.25)))
     words = found["round2/continue"]
