@@ -72,10 +72,11 @@ def test_every_learner_goes_through_a_round(folder: Path, learner: str):
     numbers = {"name": learner, "weights": [1, 0.3, 0.1], "bursts": 2 if learner == "refreshed" else 1}
     numbers |= {"continued_share": 0.5} if learner == "approved" else {}
     settings = {"learner": numbers, "codes": "simulated", "truth": str(folder / "data" / "truth")}
+    settings |= {"rounds": 2, "requests": 0} if learner == "organs" else {}
     done = cycle(folder, learner, **settings)
     assert done.returncode == 0, done.stderr[-2000:]
     out = folder / learner
-    last = out / "round1" / ("burst2" if learner == "refreshed" else ".")
+    last = out / {"refreshed": "round1/burst2", "organs": "round2"}.get(learner, "round1")
     weights = torch.load(last / "models" / "model.pt", weights_only=True)
     before = torch.load(folder / "base" / "model.pt", weights_only=True)
     assert any(not torch.equal(weights[name], before[name]) for name in before)
@@ -87,6 +88,10 @@ def test_every_learner_goes_through_a_round(folder: Path, learner: str):
     pseudo = json.loads((out / "round1" / "dataset.json").read_text())["pseudo"]
     assert pseudo
     assert not held_out & {entry["case_id"] for entry in pseudo}
+    if learner == "organs":
+        asked = set(pd.read_csv(out / "round2" / "first_requests.csv")["case_id"])
+        codes = pd.concat(map(pd.read_csv, (out / "round1").glob("[fl]*_codes.csv")))  # first, and left out
+        assert asked == set(codes["case_id"]) - set(codes[codes["code"] == 0]["case_id"])
     again = cycle(folder, learner, **settings)
     assert again.returncode == 0, again.stderr[-2000:]
     assert "\n+ python" not in again.stdout  # all was done before
