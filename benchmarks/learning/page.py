@@ -40,7 +40,7 @@ def main(results: str, folder: str) -> None:
     if content.get("default_method") in content["methods"]:
         print(f"\n{content['default_method']} against each other method\n")
         print(markdown(against_all(content)))
-        for bound in BOUNDS:
+        for bound in (one for one in BOUNDS if one in content["methods"]):
             print("".join(f"\n{gain(content, start, bound)}\n" for start in STARTS if start in content["methods"]))
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, figure in (("codes", draw_codes(content)), ("scores", draw_scores(content))):
@@ -108,11 +108,15 @@ def gain(content: dict[str, Any], start: str, bound: str) -> str:
         return f"{start}: no seed has all of {', '.join(names)}"
     before, after, best = (np.mean([counts[seed] for seed in seeds], axis=0) for counts in runs)
     said = [
-        f"{what} {before[code]:.1f} to {after[code]:.1f} ({(after[code] - before[code]) / before[code]:+.0%}), "
-        f"{(after[code] - before[code]) / (best[code] - before[code]):.0%} of the change of {bound}"
+        f"{what} {before[code]:.1f} to {after[code]:.1f} ({_share(after[code] - before[code], before[code], '+')}), "
+        f"{_share(after[code] - before[code], best[code] - before[code])} of the change of {bound}"
         for code, what in ((0, "successes"), (2, "failures"))
     ]
     return f"from {start}: {'; '.join(said)}"
+
+
+def _share(part: float, whole: float, sign: str = "") -> str:
+    return f"{part / whole + 0:{sign}.0%}" if whole else "no share"  # + 0 makes -0 a 0
 
 
 def versus(method: dict[str, Any], control: dict[str, Any]) -> dict[str, str]:
@@ -139,7 +143,7 @@ def versus(method: dict[str, Any], control: dict[str, Any]) -> dict[str, str]:
 def sign_flip_p(changes: np.ndarray) -> float:
     """Probability of such a sum of changes, or one further from 0, if the sign of each were a matter of chance."""
     changes = changes[changes != 0]
-    if not len(changes):
+    if len(changes) < 2:  # either sign of a single one is as far from 0
         return 1.0
     rng = np.random.default_rng(0)
     options = {"permutation_type": "samples", "n_resamples": RESAMPLES, "batch": 10_000, "vectorized": True, "rng": rng}

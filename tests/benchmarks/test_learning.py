@@ -83,6 +83,19 @@ def test_page_tells_the_default_from_each_other_method_and_its_share_of_the_boun
     )
 
 
+def test_page_takes_a_single_change_for_chance_and_no_share_of_nothing():
+    import numpy as np
+    import page
+
+    assert page.sign_flip_p(np.array([0, 0, -3])) == 1
+    assert page.sign_flip_p(np.array([2, 1, 0, 3, 1, 1])) == 2 / 2**5
+    codes = {"baseline": "0112", "ranked": "0012", "oracle": "0111"}
+    content = {"default_method": "ranked", "methods": {name: {"runs": [run_of(0, codes[name])]} for name in codes}}
+    said = page.gain(content, "baseline", "oracle")
+    assert "successes 1.0 to 2.0 (+100%), no share of the change of oracle" in said
+    assert "failures 1.0 to 1.0 (+0%), 0%" in said
+
+
 def test_views_are_drawn_as_often_as_the_image_as_it_is():
     from views import RandViewd
 
