@@ -167,10 +167,10 @@ def draw_codes(content: dict[str, Any]) -> Figure:
         for column in (shares[:, 0], 1 - shares[:, 2]):
             axes.plot(column, np.full(len(column), place), "o", color="black", markersize=3)
     axes.set_yticks(range(len(methods)), list(methods))
-    axes.invert_yaxis()
+    axes.set_ylim(len(methods) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.set_xlabel(f"share of {content['n_test']} test cases; dots: each seed")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncol=3, frameon=False)
+    figure.legend(loc="outside upper center", ncol=3, frameon=False)
     return figure
 
 
