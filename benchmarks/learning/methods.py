@@ -42,7 +42,7 @@ class Outcome:
     Attributes:
         weights: of the network.
         ratings: codes that people gave for it, those of the judge's training included where it needs the judge.
-        seconds: of its own work, training and segmenting, without what all share.
+        seconds: of its trainings, without judges, candidates and segmenting.
         inference: options of its inference.
     """
 
