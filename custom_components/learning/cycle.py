@@ -150,8 +150,16 @@ def _text(step: Step) -> str:
     if isinstance(step, Command):
         return f"+ python {shlex.join(step.words)}"
     fields: dict[str, Any] = {one.name: getattr(step, one.name) for one in dataclasses.fields(step)}
-    shown = ", ".join(f"{name}: {value}" for name, value in fields.items() if name not in ("name", "code_files"))
+    shown = ", ".join(
+        f"{name}: {_in_words(value)}" for name, value in fields.items() if name not in ("name", "code_files")
+    )
     return f"+ {type(step).__name__.lower()} ({shown})"
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return " ".join(_in_words(one) for one in value)
+    return str(value)
 
 
 def _check_files(settings: CycleSettings) -> None:

@@ -879,3 +879,11 @@ def test_a_dry_run_tells_and_does_nothing(settings: CycleSettings, monkeypatch, 
     assert not (tmp_path / "made").exists()
     assert not Path(settings.output_dir).exists()
     shutil.rmtree(tmp_path)
+
+
+def test_what_is_done_between_commands_is_told_in_the_words_of_the_settings(settings: CycleSettings, monkeypatch):
+    step = Configs("configs", (("baseline_seg", Path("a/train.yaml")), ("qa_semi_seg", Path("b.yaml"))), Path("kept"))
+    monkeypatch.setattr(Steps, "steps", [step])
+    told: list[str] = []
+    cycle.run_cycle(settings, dry_run=True, tell=told.append)
+    assert told == ["+ configs (files: baseline_seg a/train.yaml qa_semi_seg b.yaml, folder: kept)"]
