@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from methods import METHODS
 from scipy.stats import permutation_test
 
+from custom_components.data.bootstrap import percentile_interval
 from custom_components.report.qa_plots import COLOURS, NAMES
 
 AGAINST = "continued"
@@ -28,6 +29,7 @@ AGAINST = "continued"
 BEFORE, BOUNDS = "baseline", ("oracle", "oracle_refined")
 STARTS = (BEFORE, AGAINST, "continued_rounds")
 RESAMPLES = 99_999
+BOOTSTRAPS = 10_000
 
 
 def main(results: str, folder: str) -> None:
@@ -42,6 +44,8 @@ def main(results: str, folder: str) -> None:
         print(markdown(against_all(content)))
         for bound in (one for one in BOUNDS if one in content["methods"]):
             print("".join(f"\n{gain(content, start, bound)}\n" for start in STARTS if start in content["methods"]))
+            if AGAINST in content["methods"]:
+                print(f"headroom: {headroom(content, bound)}\n")
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, figure in (("codes", draw_codes(content)), ("scores", draw_scores(content))):
         figure.savefig(Path(folder) / f"{name}.png")
@@ -113,6 +117,27 @@ def gain(content: dict[str, Any], start: str, bound: str) -> str:
         for code, what in ((0, "successes"), (2, "failures"))
     ]
     return f"from {start}: {'; '.join(said)}"
+
+
+def headroom(content: dict[str, Any], bound: str) -> str:
+    """Say how far a bound changes successes and failures from the control's, with 95 % intervals over cases."""
+    before, after = (
+        pd.DataFrame({run["seed"]: run["codes"] for run in content["methods"][name]["runs"]})
+        for name in (AGAINST, bound)
+    )
+    seeds, cases = before.columns.intersection(after.columns), before.index.intersection(after.index)
+    if not len(seeds):
+        return f"no seed has both {AGAINST} and {bound}"
+    drawn = np.random.default_rng(0).integers(0, len(cases), (BOOTSTRAPS, len(cases)))
+    said = []
+    for code, what in ((0, "successes"), (2, "failures")):
+        counts = [(table.loc[cases, seeds] == code).sum(axis=1).to_numpy() for table in (before, after)]
+        sums = [count[drawn].sum(axis=1) for count in counts]
+        change = np.divide(sums[1], sums[0], out=np.full(BOOTSTRAPS, np.nan), where=sums[0] > 0) - 1
+        low, high = percentile_interval(change)
+        whole = _share(counts[1].sum() - counts[0].sum(), counts[0].sum(), "+")
+        said.append(f"{what} {whole} (95% interval {low:+.0%} to {high:+.0%})")
+    return f"{bound} against {AGAINST}: {', '.join(said)}"
 
 
 def _share(part: float, whole: float, sign: str = "") -> str:

@@ -18,7 +18,7 @@ from workbench import ROOT, Bench
 
 from custom_components.anatomy import JUDGED_ORGANS, ORGANS
 from custom_components.data.code_values import CODES
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import segmentation_path
 from custom_components.files import complete_file
 
 RESULTS = ROOT / "benchmarks" / "results"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -80,6 +81,21 @@ def test_page_tells_the_default_from_each_other_method_and_its_share_of_the_boun
     assert (
         "from continued: successes 2.0 to 2.0 (+0%), 0% of the change of oracle; failures 2.0 to 1.0 (-50%), 50%"
         in said
+    )
+
+
+def test_page_tells_how_sure_the_headroom_is():
+    import page
+
+    runs = {"continued": [run_of(0, "0022" * 25), run_of(1, "0022" * 25)], "oracle": [run_of(0, "0002" * 25)]}
+    content = {"methods": {name: {"runs": of_name} for name, of_name in runs.items()}}
+    said = page.headroom(content, "oracle")
+    assert "oracle against continued: successes +50% (95% interval +" in said
+    assert "failures -50% (95% interval -" in said
+    low, high = re.findall(r"interval \+(\d+)% to \+(\d+)%\), failures", said)[0]
+    assert 25 < int(low) < 45 < 55 < int(high) < 90
+    assert page.headroom({"methods": {"continued": {"runs": []}, "oracle": {"runs": []}}}, "oracle").startswith(
+        "no seed"
     )
 
 
