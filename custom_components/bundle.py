@@ -46,27 +46,6 @@ def find_bundle_root(name: str, default: str = ".") -> str:
 
 
 @exit_on_user_error
-def flag(value: bool | str, name: str) -> bool:
-    """Read a switch of a configuration; on the command line of `monai.bundle`, `true` and `false` arrive as texts.
-
-    Args:
-        value: True, False, or one of them as a text, in whatever case of letters.
-        name: of the switch, for the message.
-
-    Raises:
-        SystemExit: it is something else; one line, and exit code 1.
-
-    Example:
-        >>> flag("false", "resume"), flag(True, "resume")
-        (False, True)
-    """
-    known = {"true": True, "false": False}
-    if str(value).lower() not in known:
-        raise ValueError(f"{name} is {value!r}, expected true or false")
-    return known[str(value).lower()]
-
-
-@exit_on_user_error
 def load_weights(network: torch.nn.Module, path: str | Path, made_by: str, option: str = "ckpt_path") -> None:
     """Load a plain state dict into a network.
 

@@ -7,13 +7,14 @@ from os import PathLike
 from pathlib import PurePath
 from typing import Any
 
-from monai.utils import ImageMetaKey
-
 CASE_ID = "case_id"
 """Key of the case id in an item, and in the meta data of its images."""
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 """Names of files that hold a volume end so, in whatever case of letters."""
+
+FILENAME = "filename_or_obj"
+"""Key of an image's path in its meta data: MONAI's `ImageMetaKey.FILENAME_OR_OBJ`, which takes seconds to import."""
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 
@@ -65,7 +66,7 @@ def case_name(data: Mapping[Hashable, Any], *keys: Hashable) -> str:
         return str(data[CASE_ID])
     for key in keys:
         image = data.get(key)
-        path = image if isinstance(image, str) else getattr(image, "meta", {}).get(ImageMetaKey.FILENAME_OR_OBJ)
+        path = image if isinstance(image, str) else getattr(image, "meta", {}).get(FILENAME)
         if path:
             return case_id_of(str(path))
     return "without name"

@@ -23,9 +23,9 @@ def cycle(
         learner: published, refreshed, approved, ranked or organs, instead of the one in the file.
         dry_run: print the commands and run none.
     """
-    from custom_components.bundle import flag
     from custom_components.learning.cycle import run_cycle
     from custom_components.learning.cycle_settings import read_settings
+    from custom_components.options import flag
 
     settings = read_settings(config, output_dir=output_dir, rounds=rounds, learner=learner)
     return run_cycle(settings, dry_run=flag(dry_run, "dry_run"))

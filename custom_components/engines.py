@@ -13,9 +13,8 @@ from monai.engines import SupervisedEvaluator
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.code_values import CODES
-from custom_components.data.set_aside import ERROR, LOAD_SECONDS, SKIPPED, is_dead_worker, one_line_reason
-
-OK, SET_ASIDE = "ok", "set_aside"
+from custom_components.data.layout import ERROR, LOAD_SECONDS, OK, SET_ASIDE, SKIPPED
+from custom_components.data.set_aside import is_dead_worker, one_line_reason
 
 logger = logging.getLogger(__name__)
 

@@ -34,11 +34,11 @@ def request(
         uncertain: share of the chosen that is uncertain, default 0.4; the rest has the worst scores.
         seed: of the random choice.
     """
-    from custom_components.bundle import flag
     from custom_components.data.case_files import volume_files
     from custom_components.data.codes import load_codes
     from custom_components.data.score_files import read_scores, taken_candidates
     from custom_components.learning.code_requests import request_codes, write_requests
+    from custom_components.options import flag
 
     if flag(taken_only, "taken_only") and not scores:
         raise ValueError("taken_only is true and scores is empty, expected the summary.csv of the inference")
@@ -164,11 +164,10 @@ def pseudo_labels(
         section: whose cases get pseudo-labels.
         pseudo_section: name of the list that is added.
     """
-    from custom_components.bundle import flag
     from custom_components.data.codes import load_codes
     from custom_components.data.score_files import read_scores
     from custom_components.learning.pseudo_labels import Coded, write_pseudo_labels
-    from custom_components.options import check_number
+    from custom_components.options import check_number, flag
 
     if accept_below is not None:
         check_number(accept_below, "accept_below")

@@ -5,7 +5,7 @@ import torch
 from ignite.engine import Engine
 
 import custom_components
-from custom_components.bundle import find_bundle_root, flag, load_weights, run_training
+from custom_components.bundle import find_bundle_root, load_weights, run_training
 from custom_components.handlers.training_state import ResumeError
 
 ROOT = Path(custom_components.__file__).resolve().parents[1]
@@ -33,16 +33,6 @@ def test_an_unzipped_bundle_in_the_current_directory_wins(tmp_path: Path, monkey
     assert find_bundle_root(HERE) == "."
     assert find_bundle_root("no_such_bundle") == "."
     assert find_bundle_root("no_such_bundle", "../no_such_bundle") == "../no_such_bundle"
-
-
-@pytest.mark.parametrize(("value", "read"), [(True, True), ("true", True), ("False", False), (False, False)])
-def test_a_switch_means_what_it_says_also_as_text(value: bool | str, read: bool):
-    assert flag(value, "resume") is read
-
-
-def test_a_switch_of_another_value_is_one_line():
-    with pytest.raises(SystemExit, match=r"^error: resume is 'yes', expected true or false$"):
-        flag("yes", "resume")
 
 
 def test_weights_are_loaded_or_their_lack_is_said_in_one_line(tmp_path: Path):

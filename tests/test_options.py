@@ -1,6 +1,6 @@
 import pytest
 
-from custom_components.options import number, numbers
+from custom_components.options import flag, number, numbers
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,13 @@ def test_a_list_has_as_many_numbers_as_it_must():
             numbers(value, "montage_size", 2)
     with pytest.raises(SystemExit, match="^error: montage_size is 0, expected a whole number of at least 1$"):
         numbers([0, 64], "montage_size", 2, 1, whole=True)
+
+
+@pytest.mark.parametrize(("value", "read"), [(True, True), ("true", True), ("False", False), (False, False)])
+def test_a_switch_means_what_it_says_also_as_text(value: bool | str, read: bool):
+    assert flag(value, "resume") is read
+
+
+def test_a_switch_of_another_value_is_one_line():
+    with pytest.raises(SystemExit, match=r"^error: resume is 'yes', expected true or false$"):
+        flag("yes", "resume")

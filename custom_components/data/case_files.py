@@ -8,8 +8,7 @@ from pathlib import Path
 
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of
 from custom_components.data.cases import find_cases
-from custom_components.data.set_aside import ERROR
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import ERROR, segmentation_path
 
 MONTAGE_SUFFIX = ".png"
 

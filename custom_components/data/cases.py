@@ -13,8 +13,7 @@ from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, che
 from custom_components.data.datalist import datalist_entries
 from custom_components.data.dicom import has_dicom_magic, is_dicom_name, list_series
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint, is_of_another_image
-from custom_components.data.set_aside import ERROR, SKIPPED, SOURCE
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import ERROR, SKIPPED, SOURCE, segmentation_path
 from custom_components.files import partial_path
 from custom_components.user_errors import exit_on_user_error
 

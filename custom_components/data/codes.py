@@ -7,7 +7,6 @@ segmentation_sha256, model` and any others that a file had, one row a rating, wi
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from custom_components.data.code_checks import check_cases, merge_duplicates, ra
 from custom_components.data.code_files import COLUMNS, Format, read_rows
 from custom_components.data.code_problems import Codes, Problem, problem_of
 from custom_components.data.code_values import CODES, check_values, parse_code
+from custom_components.data.layout import names_apart
 from custom_components.files import complete_file
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -116,22 +116,6 @@ def load_codes(
     problems += checked.problems + merged.problems
     order = {str(path): number for number, path in enumerate(files)}
     return Codes(merged.table, sorted(problems, key=lambda problem: (order[problem.file], problem.line)))
-
-
-def names_apart(files: Sequence[str | Path]) -> list[str]:
-    """Name files after themselves, with as many folders before the name as tell them apart.
-
-    Raises:
-        ValueError: one is given twice.
-    """
-    paths = [Path(os.path.abspath(path)).with_suffix("") for path in files]
-    longest = max(len(path.parts) for path in paths)
-    for count in range(1, longest + 1):
-        names = ["/".join(path.parts[-count:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    twice = next(path for path, name in zip(files, names, strict=True) if names.count(name) > 1)
-    raise ValueError(f"{twice}: is given twice, expected each file of codes once")
 
 
 def concatenate_codes(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

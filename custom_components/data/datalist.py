@@ -11,7 +11,7 @@ from typing import Any
 
 from custom_components.anatomy import label_map
 from custom_components.case_ids import CASE_ID, case_id_of, check_case_id
-from custom_components.data.set_aside import ERROR
+from custom_components.data.layout import ERROR
 from custom_components.files import complete_file
 from custom_components.user_errors import exit_on_user_error
 

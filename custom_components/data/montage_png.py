@@ -12,14 +12,9 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageEr
 from torch import Tensor
 
 from custom_components.anatomy import ORGANS
+from custom_components.data.montage_area import AREA, COMPRESSION, montage_box
 from custom_components.files import complete_file
 from custom_components.transforms.montage import ALPHA
-
-AREA = "montage_area"
-"""Name of the PNG's text that tells where the montage lies: `[left, top, width, height]` in pixels."""
-
-COMPRESSION = 1
-"""Of zlib, 0 to 9. More makes the noise of a CT hardly smaller and takes many times as long."""
 
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
@@ -29,16 +24,6 @@ FONT_SIZE = 13
 MARGIN = 8
 SWATCH = (28, 14)
 TEXT_COLOUR = (235, 235, 235)
-
-
-def montage_png_path(folder: str | Path, case_id: str) -> Path:
-    """Where the montage of a case lies.
-
-    Example:
-        >>> montage_png_path("montages", "a.1").as_posix()
-        'montages/a.1.png'
-    """
-    return Path(folder) / f"{case_id}.png"
 
 
 def write_montage_png(path: str | Path, montage: Tensor, *, case_id: str = "", alpha: float = ALPHA) -> Path:
@@ -83,7 +68,7 @@ def read_montage_png(path: str | Path) -> Tensor:
         with Image.open(path) as picture:
             if picture.mode not in _EIGHT_BIT_MODES:
                 raise ValueError(f"its pixels are of mode {picture.mode}, expected 8 bits a channel")
-            area = _area(picture)
+            area = montage_box(picture)
             pixels = np.asarray(picture.convert("RGB").crop(area))
     except UnidentifiedImageError:
         raise ValueError(f"{path}: no picture of a known format, expected PNG or JPEG") from None
@@ -91,18 +76,6 @@ def read_montage_png(path: str | Path) -> Tensor:
         reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path}: cannot be read: {reason}") from error
     return torch.from_numpy(pixels.copy()).movedim(-1, 0).float() / 255
-
-
-def _area(picture: Image.Image) -> tuple[int, int, int, int]:
-    """The box of the montage: left, top, right, bottom."""
-    text = picture.info.get(AREA)
-    if text is None:
-        return 0, 0, picture.width, picture.height
-    left, top, width, height = (int(number) for number in json.loads(text))
-    inside = left >= 0 and top >= 0 and left + width <= picture.width and top + height <= picture.height
-    if not inside or width < 1 or height < 1:
-        raise ValueError(f"{AREA} is {text}, expected a box inside {picture.width} x {picture.height} pixels")
-    return left, top, left + width, top + height
 
 
 def text_strip(text: str, width: int) -> np.ndarray:

@@ -12,9 +12,7 @@ from custom_components.data.case_files import image_files, montage_files, sha256
 from custom_components.data.case_table import Row
 from custom_components.data.cases import Case
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint
-from custom_components.data.montage_png import montage_png_path
-from custom_components.data.set_aside import ERROR, SKIPPED, SOURCE
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import ERROR, SKIPPED, SOURCE, montage_png_path, segmentation_path
 from custom_components.user_errors import exit_on_user_error
 
 MADE_FROM = "made_from"
@@ -110,7 +108,7 @@ def _montage_case(case_id: str, paths: list[Path], context: Sequence[str]) -> Ca
     case: Case = {CASE_ID: case_id, SOURCE: " and ".join(path.name for path in paths)}
     if len(paths) > 1:
         return {**case, ERROR: f"{len(paths)} montages: {case[SOURCE]}, expected one"}
-    return _with_fingerprint({**case, "montage": str(paths[0])}, [paths], context)
+    return with_fingerprint({**case, "montage": str(paths[0])}, [paths], context)
 
 
 def volume_case(case_id: str, cts: Found, labels: Found, context: Sequence[str] = ()) -> Case:
@@ -139,10 +137,11 @@ def volume_case(case_id: str, cts: Found, labels: Found, context: Sequence[str] 
         return {**case, ERROR: f"{len(segmentation)} segmentations: {names}, expected one"}
     paths = [str(path) for path in image]
     case |= {"image": paths[0] if len(paths) == 1 else paths, "segmentation": str(segmentation[0])}
-    return _with_fingerprint(case, [image, segmentation], context)
+    return with_fingerprint(case, [image, segmentation], context)
 
 
-def _with_fingerprint(case: Case, files: Sequence[Sequence[Path]], context: Sequence[str]) -> Case:
+def with_fingerprint(case: Case, files: Sequence[Sequence[Path]], context: Sequence[str] = ()) -> Case:
+    """Note what a case's files and the context are, or why a file cannot be looked at."""
     try:
         prints = [fingerprint([str(path) for path in paths]) for paths in files]
     except OSError as error:

@@ -14,15 +14,8 @@ from monai.utils import ensure_tuple
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.fingerprint import FINGERPRINT
+from custom_components.data.layout import ERROR, LOAD_SECONDS, SKIPPED, SOURCE
 from custom_components.user_errors import root_cause
-
-ERROR = "error"
-"""Key of the reason why a case is set aside."""
-SKIPPED = "skipped"
-"""Key of the reason why a case is not done: it was finished before."""
-SOURCE = "source"
-"""Key of the name of a case's image as a person may read it: relative to the folder or list given."""
-LOAD_SECONDS = "load_seconds"
 
 MAX_LENGTH = 300
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from custom_components.case_ids import CASE_ID
 from custom_components.data.cases import Case, read_datalist
 from custom_components.data.endless_order import EndlessOrder, EndlessSampler
-from custom_components.data.set_aside import ERROR
+from custom_components.data.layout import ERROR
 from custom_components.user_errors import exit_on_user_error
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -18,16 +17,6 @@ from monai.utils import MetaKeys, convert_data_type
 from custom_components.case_ids import CASE_ID
 from custom_components.data.fingerprint import FINGERPRINT, description
 from custom_components.files import complete_file
-
-
-def segmentation_path(output_dir: str | Path, case_id: str, postfix: str = "seg") -> Path:
-    """Where the segmentation of a case lies.
-
-    Example:
-        >>> segmentation_path("out", "a").as_posix()
-        'out/a/a_seg.nii.gz'
-    """
-    return Path(output_dir) / case_id / f"{case_id}_{postfix}.nii.gz"
 
 
 def case_output_name(meta: Mapping[str, Any] | None, saver: Transform) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable, Row
-from custom_components.data.set_aside import SKIPPED
+from custom_components.data.layout import SKIPPED
 from custom_components.engines import OK, SET_ASIDE
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from custom_components.anatomy import JUDGED_ORGANS
 from custom_components.checkpoints import unwrapped
-from custom_components.data.set_aside import ERROR
+from custom_components.data.layout import ERROR
 from custom_components.files import complete_file
 from custom_components.inferers import AutocastInferer
 from custom_components.learning.fooling import (

@@ -16,9 +16,8 @@ from custom_components.data.case_table import CaseTable, Row
 from custom_components.data.code_values import nearest_code
 from custom_components.data.conformal import ScoreInterval
 from custom_components.data.fingerprint import FINGERPRINT
-from custom_components.data.montage_png import montage_png_path
+from custom_components.data.layout import SKIPPED, montage_png_path
 from custom_components.data.qa_inference import MADE_FROM
-from custom_components.data.set_aside import SKIPPED
 from custom_components.engines import OK, SET_ASIDE, CaseResult
 from custom_components.handlers.case_report import CaseReport
 

@@ -16,7 +16,8 @@ from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import sha256_of
 from custom_components.data.case_table import Row
 from custom_components.data.conformal import ScoreInterval
-from custom_components.data.set_aside import ERROR, SetAsideDataset, one_line_reason
+from custom_components.data.layout import ERROR
+from custom_components.data.set_aside import SetAsideDataset, one_line_reason
 from custom_components.engines import SET_ASIDE
 from custom_components.handlers.qa_scores import score_row
 from custom_components.inferers import AutocastInferer

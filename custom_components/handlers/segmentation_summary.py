@@ -15,8 +15,7 @@ from monai.data import MetaTensor
 from custom_components.anatomy import NUM_CLASSES, ORGANS
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable, Row
-from custom_components.data.set_aside import SKIPPED
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import SKIPPED, segmentation_path
 from custom_components.engines import OK, SET_ASIDE, CaseResult
 from custom_components.handlers.case_report import CaseReport
 from custom_components.handlers.segmentation_score import SCORE_COLUMNS, SegmentationScore

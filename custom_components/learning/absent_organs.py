@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from custom_components.anatomy import INDEX, MAY_BE_ABSENT, NUM_CLASSES
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import volume_files
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import segmentation_path
 from custom_components.files import complete_file
 from custom_components.learning.named_organs import named_organs
 from custom_components.options import check_number

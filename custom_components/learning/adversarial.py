@@ -17,9 +17,9 @@ from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import image_files, sha256_of, volume_files
 from custom_components.data.codes import write_codes
 from custom_components.data.label_files import read_label
+from custom_components.data.layout import ERROR, segmentation_path
 from custom_components.data.qa_inference import volume_case
-from custom_components.data.set_aside import ERROR, SetAsideDataset
-from custom_components.data.writers import segmentation_path
+from custom_components.data.set_aside import SetAsideDataset
 from custom_components.options import check_number
 from custom_components.preprocessing import segmentation_postprocessing
 from custom_components.segmentation_gradients import QAScoreGradient

@@ -12,7 +12,8 @@ from monai.transforms import Compose
 
 from custom_components.data.code_values import CODES
 from custom_components.data.datalist import datalist_entries, labelled_cases
-from custom_components.data.set_aside import ERROR, SetAsideDataset
+from custom_components.data.layout import ERROR
+from custom_components.data.set_aside import SetAsideDataset
 from custom_components.options import check_number
 from custom_components.transforms.organ_greys import RandOrganGreysd, organ_greys
 from custom_components.user_errors import exit_on_user_error

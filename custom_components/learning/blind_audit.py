@@ -11,7 +11,8 @@ import pandas as pd
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import montage_files, sha256_of, volume_files
-from custom_components.data.montage_png import montage_png_path, read_montage_png, write_montage_png
+from custom_components.data.layout import montage_png_path
+from custom_components.data.montage_png import read_montage_png, write_montage_png
 from custom_components.files import complete_file
 
 NAME, SIDE, SHA256 = "name", "side", "segmentation_sha256"

@@ -20,11 +20,11 @@ from custom_components.data.code_checks import merge_duplicates
 from custom_components.data.code_problems import Problem
 from custom_components.data.code_values import CODES
 from custom_components.data.codes import Codes as LoadedCodes
-from custom_components.data.codes import concatenate_codes, load_codes, names_apart, read_codes, write_codes
+from custom_components.data.codes import concatenate_codes, load_codes, read_codes, write_codes
 from custom_components.data.consensus import consensus
 from custom_components.data.datalist import copy_datalist
 from custom_components.data.dicom import patient_of
-from custom_components.data.set_aside import ERROR
+from custom_components.data.layout import ERROR, names_apart
 from custom_components.files import complete_file
 from custom_components.learning.blind_audit import NAME, SHA256, SIDE, mix_montages, read_key, sides_of
 from custom_components.learning.code_requests import read_requests

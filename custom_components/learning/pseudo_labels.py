@@ -18,7 +18,7 @@ from custom_components.data.case_links import SERIES, link_case
 from custom_components.data.cases import read_datalist
 from custom_components.data.code_values import CODES
 from custom_components.data.datalist import copy_datalist
-from custom_components.data.set_aside import ERROR
+from custom_components.data.layout import ERROR
 from custom_components.learning.named_organs import approved_organs
 
 APPROVED = (1.0, 0.3, 0.0)

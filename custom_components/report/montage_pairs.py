@@ -19,8 +19,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from custom_components.anatomy import LabelSet
 from custom_components.case_ids import CASE_ID
+from custom_components.data.layout import ERROR
 from custom_components.data.qa_inference import Found, volume_case
-from custom_components.data.set_aside import ERROR, SetAsideDataset, one_line_reason
+from custom_components.data.set_aside import SetAsideDataset, one_line_reason
 from custom_components.preprocessing import qa_preprocessing
 from custom_components.report.comparison import FAILURE
 from custom_components.report.pair_png import BROKEN, IMPROVED, Pair, write_pair

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-from custom_components.data.montage_png import AREA, COMPRESSION, STRIP_HEIGHT, organ_legend, text_strip
+from custom_components.data.montage_area import AREA, COMPRESSION
+from custom_components.data.montage_png import STRIP_HEIGHT, organ_legend, text_strip
 from custom_components.files import complete_file
 from custom_components.report.qa_plots import NAMES
 from custom_components.transforms.montage import ALPHA

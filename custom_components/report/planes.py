@@ -10,10 +10,10 @@ from matplotlib.patches import Patch
 
 from custom_components.anatomy import JUDGED_ORGANS, NUM_CLASSES, ORGANS, LabelSet, label_map
 from custom_components.data.readers import read_volume
+from custom_components.transforms.plane import PLANES, cut_plane
 from custom_components.transforms.same_grid import check_same_grid
 
 ALPHA = 0.4
-PLANES = ("axial", "coronal", "sagittal")
 
 
 def blend(grey: np.ndarray, label: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
@@ -45,17 +45,6 @@ def _telling_voxel(label: np.ndarray) -> tuple[int, ...]:
             shown += weight * sections / max(1, sections.max())
         planes.append(int(shown.argmax()) if shown.any() else size // 2)
     return tuple(planes)
-
-
-def _plane(volume: np.ndarray, plane: str, voxel: tuple[int, ...]) -> np.ndarray:
-    """Cut an RAS volume; the patient's right is on the viewer's left, anterior or superior is up."""
-    x, y, z = voxel
-    cut = {
-        "axial": volume[::-1, ::-1, z],
-        "coronal": volume[::-1, y, ::-1],
-        "sagittal": volume[x, ::-1, ::-1],
-    }[plane]
-    return np.swapaxes(cut, 0, 1)
 
 
 def draw_planes(
@@ -94,7 +83,7 @@ def draw_planes(
 
     figure = Figure(figsize=(15, 6.2), layout="constrained", facecolor="black")
     for axes, plane in zip(figure.subplots(1, 3), PLANES, strict=True):
-        axes.imshow(blend(_plane(grey, plane, voxel), _plane(label, plane, voxel)), aspect=aspects[plane])
+        axes.imshow(blend(cut_plane(grey, plane, voxel), cut_plane(label, plane, voxel)), aspect=aspects[plane])
         axes.text(0.02, 0.98, plane, color="white", va="top", transform=axes.transAxes)
         axes.axis("off")
     patches = [Patch(color=f"#{bytes(o.colour).hex()}", label=o.name.replace("_", " ")) for o in ORGANS]

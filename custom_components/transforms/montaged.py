@@ -12,7 +12,8 @@ from monai.transforms import MapTransform, RandomizableTransform, Transform
 from torch import Tensor
 
 from custom_components.case_ids import CASE_ID, case_name
-from custom_components.data.montage_png import montage_png_path, read_montage_png, write_montage_png
+from custom_components.data.layout import montage_png_path
+from custom_components.data.montage_png import read_montage_png, write_montage_png
 from custom_components.transforms.montage import (
     ALPHA,
     AXIAL,

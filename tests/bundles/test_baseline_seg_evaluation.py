@@ -14,7 +14,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import segmentation_path
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "baseline_seg" / "configs"
 CHANNELS = [4, 8, 16, 32]

@@ -13,7 +13,7 @@ from dicom_files import write_series
 
 from custom_components.data.cases import find_cases, inference_cases, read_datalist
 from custom_components.data.fingerprint import description
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import segmentation_path
 from custom_components.files import partial_path
 
 VOXELS = np.random.default_rng(0).integers(-200, 200, (6, 5, 4)).astype(np.int16)

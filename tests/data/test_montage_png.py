@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from custom_components.data.montage_png import AREA, STRIP_HEIGHT, read_montage_png, write_montage_png
+from custom_components.data.montage_area import AREA
+from custom_components.data.montage_png import STRIP_HEIGHT, read_montage_png, write_montage_png
 from custom_components.transforms.montage import montage
 
 

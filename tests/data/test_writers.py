@@ -10,10 +10,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import SaveImaged
 
+from custom_components.data.layout import segmentation_path
 from custom_components.data.writers import (
     AtomicNibabelWriter,
     case_output_name,
-    segmentation_path,
 )
 from custom_components.files import partial_path
 

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from custom_components.anatomy import ORGAN_NAMES
-from custom_components.data.writers import segmentation_path
+from custom_components.data.layout import segmentation_path
 from custom_components.engines import CaseResult
 from custom_components.handlers.segmentation_summary import COLUMNS, SegmentationSummary
 
