@@ -132,3 +132,6 @@ run python -m custom_components report "$QA/codes.csv" "$SEMI/codes.csv" "$REPOR
     --segmentations_after "$SEMI/segmentations" --truth "$DATA/truth" --scores_before "$QA/scores/qa_scores.csv" \
     --scores_after "$SEMI/segmentations/summary.csv" --curve "$SEMI/training/learning_curve.csv"
 printf '\nSo few steps and codes of phantoms prove nothing; see benchmarks/learning/README.md.\n'
+printf '\nTo code these montages yourself, in a browser on this page:\n'
+printf '  %s -m custom_components review %s --images %s %s --state %s\n' \
+    "$(show "$VENV")/bin/python" "$BASELINE/segmentations" "$DATA/imagesTs" "${SMALL_GRID[*]}" "$(show "$OUT")/review"

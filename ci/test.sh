@@ -8,4 +8,4 @@ cd "$ROOT"
 ruff check .
 ruff format --check .
 mypy
-python -m pytest "$@"
+OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" python -m pytest -n 2 "$@"

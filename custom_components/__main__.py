@@ -17,6 +17,7 @@ from custom_components.codes_command import CODES_COMMANDS
 from custom_components.cycle_command import cycle
 from custom_components.learning_command import adversarial, average_weights, leave_out_organs, pseudo_labels
 from custom_components.report_command import report
+from custom_components.review_command import review
 from custom_components.user_errors import root_cause
 
 Command: TypeAlias = Callable[..., Any] | Mapping[str, "Command"]
@@ -151,7 +152,7 @@ def montage(
         workers: processes; default one for each processor.
         overwrite: do finished cases again.
     """
-    from custom_components.bundle import flag
+    from custom_components.options import flag
     from custom_components.report.montages import write_montages
 
     # MONAI says of an optional decoder that it is absent
@@ -189,6 +190,7 @@ COMMANDS: Mapping[str, Command] = {
     "adversarial": adversarial,
     "report": report,
     "cycle": cycle,
+    "review": review,
 }
 
 

@@ -1,0 +1,197 @@
+"""What is to be coded: segmentations of one or several models with their CTs, or ready montages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from custom_components.anatomy import LabelSet
+from custom_components.case_ids import CASE_ID
+from custom_components.data.case_table import CaseTable
+from custom_components.data.cases import Case
+from custom_components.data.fingerprint import FINGERPRINT
+from custom_components.data.layout import COLUMNS, ERROR, SET_ASIDE, SKIPPED, SOURCE
+from custom_components.data.qa_inference import (
+    MADE_FROM,
+    find_montage_cases,
+    skip_finished,
+    volume_case,
+    with_fingerprint,
+)
+from custom_components.data.score_files import read_scores
+from custom_components.grid_settings import checked_hu_window, checked_pixdim, checked_roi_size
+from custom_components.review.layers import LAYERS, layer_path
+from custom_components.review.store import Item
+
+TABLE = "pictures.csv"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one model made, or what is there of it.
+
+    Attributes:
+        model: name of it; empty if there is only one.
+        images: folder of CTs.
+        segmentations: folder of label maps.
+        montages: folder of `<case>.png`, instead of the two.
+        scores: CSVs of QA scores, of the discriminator and perhaps of another one.
+        label_set: how the segmentations are numbered.
+    """
+
+    model: str = ""
+    images: str = ""
+    segmentations: str = ""
+    montages: str = ""
+    scores: Sequence[str] = ()
+    label_set: LabelSet = "abdomen12"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All that is to be coded, and how it is drawn.
+
+    Attributes:
+        sources: of one or several models.
+        folder: where the pictures go.
+        pixdim: voxel size of a montage in mm, see `qa_preprocessing`.
+        roi_size: voxels of a slice, and the number of slices.
+        hu_window: HU shown as black and white.
+    """
+
+    sources: Sequence[Source]
+    folder: Path
+    pixdim: Sequence[float] = (2.0, 2.0, 6.0)
+    roi_size: Sequence[int] = (168, 168, 64)
+    hu_window: tuple[float, float] = (-175.0, 275.0)
+
+    def __post_init__(self) -> None:
+        checked_pixdim(self.pixdim), checked_roi_size(self.roi_size), checked_hu_window(self.hu_window)
+        models = [one.model for one in self.sources]
+        if twice := [model for model in models if models.count(model) > 1]:
+            raise ValueError(f"models has {twice[0]!r} {models.count(twice[0])} times, expected each name once")
+
+    def layer(self, item: Item, layer: str) -> Path:
+        """Where a layer of an item's montage lies."""
+        return layer_path(self.pictures(item.model), item.case_id, layer)
+
+    def find(self) -> list[Item]:
+        """Look at the cohort: an item for each case of each model.
+
+        Those whose picture is missing, or of other files than those that are there now, have no picture yet: see
+        `custom_components.review.drawing.draw`.
+
+        Raises:
+            ValueError: a folder is missing or empty, or a table of scores cannot be read.
+        """
+        items: list[Item] = []
+        for source in self.sources:
+            cases = self.cases(source)
+            rows = self.table(source.model).read()
+            faults = {case[CASE_ID]: case[ERROR] for case in cases if ERROR in case}
+            faults |= {name: row["reason"] for name, row in rows.items() if row["status"] == SET_ASIDE}
+            items += _items(source, cases, faults)
+        return items
+
+    def cases(self, source: Source) -> list[Case]:
+        """The cases of a source, with `skipped` where the picture is there."""
+        cases = find_montage_cases(
+            source.images or None, source.segmentations or None, montages=source.montages or None,
+            label_set=source.label_set, made_with=self._settings,
+        )  # fmt: skip
+        if source.montages:
+            return [_inside(case, Path(source.montages)) for case in cases]
+        cases = skip_finished(cases, self.table(source.model).read(), None)
+        for case in cases:
+            if SKIPPED in case and not all(file.is_file() for file in self.files(source.model, case[CASE_ID])):
+                del case[SKIPPED]
+        return cases
+
+    def is_drawn(self, source: Source) -> bool:
+        """Whether all pictures of a source are there, but for those of cases that were set aside before."""
+        rows = self.table(source.model).read()
+        for case in self.cases(source):
+            row = rows.get(case[CASE_ID], {})
+            is_known = row.get("status") == SET_ASIDE and row.get(MADE_FROM) == case.get(FINGERPRINT, "")
+            if SKIPPED not in case and not is_known:
+                return False
+        return True
+
+    def table(self, model: str) -> CaseTable:
+        """What became of the pictures of a model."""
+        return CaseTable(self.pictures(model) / TABLE, COLUMNS)
+
+    def pictures(self, model: str) -> Path:
+        """Folder of the pictures of a model."""
+        return self.folder / (model.replace("/", "_") or "_")
+
+    def files(self, model: str, case_id: str) -> list[Path]:
+        """The pictures of a case."""
+        return [layer_path(self.pictures(model), case_id, layer) for layer in LAYERS]
+
+    def case(self, item: Item) -> Case:
+        """The case of an item, with the fingerprint of its files as they are now, or an `error`."""
+        if not item.segmentation:
+            case = {CASE_ID: item.case_id, SOURCE: item.case_id}
+            return with_fingerprint(case, [[Path(item.montage)]], self._settings)
+        label_set = self.label_set(item)
+        images, labels = [Path(path) for path in item.image], [Path(item.segmentation)]
+        context = [*self._settings, str(label_set)]
+        case = volume_case(item.case_id, {item.case_id: images}, {item.case_id: labels}, context)
+        return case | {"label_set": label_set}
+
+    def made_from(self, item: Item) -> str:
+        """Fingerprint of an item's files as they are now, empty if one is gone."""
+        return str(self.case(item).get(FINGERPRINT, ""))
+
+    def label_set(self, item: Item) -> LabelSet:
+        """How an item's segmentation is numbered."""
+        return next(one.label_set for one in self.sources if one.model == item.model)
+
+    @cached_property
+    def _settings(self) -> list[str]:
+        return [str(self.pixdim), str(self.roi_size), str(self.hu_window)]
+
+
+def _inside(case: Case, folder: Path) -> Case:
+    """Set a montage aside that is a link to somewhere else: its bytes would be sent as they are."""
+    path = case.get("montage")
+    if path and not Path(path).resolve().is_relative_to(folder.resolve()):
+        return {**case, ERROR: "its file is a link that leaves the folder of montages"}
+    return case
+
+
+def _items(source: Source, cases: Sequence[Case], faults: Mapping[str, str]) -> Iterator[Item]:
+    """The cases as items, with what discriminators say of them."""
+    scores, doubts = _judged(source.scores)
+    for case in cases:
+        case_id = case[CASE_ID]
+        image = case.get("image", ())
+        yield Item(
+            case_id=case_id,
+            model=source.model,
+            image=(image,) if isinstance(image, str) else tuple(image),
+            segmentation=str(case.get("segmentation", "")),
+            montage=str(case.get("montage", "")),
+            made_from=str(case.get(FINGERPRINT, "")),
+            score=scores.get(case_id),
+            doubt=doubts.get(case_id),
+            fault=faults.get(case_id, ""),
+        )
+
+
+def _judged(files: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
+    """Score of each case, and how far the score is in doubt: how far two discriminators differ, or its interval."""
+    if not files:
+        return {}, {}
+    first = read_scores(files[0])
+    if len(files) > 1:
+        second = read_scores(files[1])
+        return first, {case_id: abs(first[case_id] - second[case_id]) for case_id in first.keys() & second.keys()}
+    try:
+        low, high = read_scores(files[0], "low"), read_scores(files[0], "high")
+    except ValueError:  # a discriminator without an interval
+        return first, {}
+    return first, {case_id: high[case_id] - low[case_id] for case_id in low.keys() & high.keys()}

@@ -1,0 +1,145 @@
+"""What raters have done so far: counts, pace, agreement, and the codes as a file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import cohen_kappa_score
+
+from custom_components.data.agreement import pair_agreements, ratings_by_rater
+from custom_components.data.bootstrap import Estimate
+from custom_components.data.code_checks import merge_duplicates
+from custom_components.data.code_files import COLUMNS
+from custom_components.data.code_values import CODES
+from custom_components.review.store import Store
+
+SHORTEST = 0.2
+"""Seconds under which nobody has looked: a key was held."""
+
+
+def code_table(store: Store) -> pd.DataFrame:
+    """The codes that stand, as a table of codes.
+
+    What was rated of a file that has changed since is not in it, nor are hidden repeats. What has a flag and no code is
+    in it without a code.
+    """
+    rows = store.rows("SELECT * FROM code ORDER BY case_id, model, rater, rated_at")
+    table = pd.DataFrame([dict(row) for row in rows], columns=[*COLUMNS])
+    texts = [name for name in COLUMNS if name not in ("code", "seconds")]
+    table = table.fillna(dict.fromkeys(texts, "")).astype(dict.fromkeys(texts, "string"))
+    table["code"] = table["code"].astype("Int64")
+    table["seconds"] = table["seconds"].astype("Float64")
+    return table
+
+
+def results(path: Path, to_decide: int) -> dict[str, Any]:
+    """Counts, pace and consistency of each rater, and the agreement of each two.
+
+    Args:
+        path: of the store.
+        to_decide: how many cases wait for a decision.
+    """
+    store = Store(path)
+    try:
+        return _results(store, to_decide)
+    finally:
+        store.close()
+
+
+def export_csv(path: Path) -> str:
+    """The codes of a store as our CSV."""
+    store = Store(path)
+    try:
+        return csv_text(code_table(store))
+    finally:
+        store.close()
+
+
+def _results(store: Store, to_decide: int) -> dict[str, Any]:
+    raters = [row["rater"] for row in store.rows("SELECT DISTINCT rater FROM rating ORDER BY rater")]
+    return {
+        "raters": [_of_rater(store, rater) for rater in raters],
+        "agreement": _agreement(store),
+        "items": store.number("SELECT count(*) FROM item WHERE is_there AND fault = ''"),
+        "unrated": store.number(
+            "SELECT count(*) FROM item WHERE is_there AND fault = '' AND NOT EXISTS ("
+            "SELECT 1 FROM rating WHERE rating.item = item.item AND rating.sha256 IN (item.sha256, ''))"
+        ),
+        "set_aside": store.number("SELECT count(*) FROM item WHERE is_there AND fault != ''"),
+        "to_decide": to_decide,
+    }
+
+
+def _of_rater(store: Store, rater: str) -> dict[str, Any]:
+    rows = store.rows(
+        "SELECT code, seconds, turn_kind FROM rating WHERE rater = ? AND turn_kind != 'adjudication'", rater
+    )
+    codes = [row["code"] for row in rows if row["turn_kind"] != "repeat"]
+    seconds = [row["seconds"] for row in rows if row["seconds"] is not None and row["seconds"] >= SHORTEST]
+    return {
+        "rater": rater,
+        "counts": [codes.count(code) for code in CODES],
+        "median_seconds": float(np.median(seconds)) if seconds else None,
+        "consistency": _consistency(store, rater),
+    }
+
+
+def _consistency(store: Store, rater: str) -> dict[str, Any]:
+    """How often a rater gave the same code to a segmentation that was shown twice."""
+    rows = store.rows(
+        """
+        SELECT first.code AS first, again.code AS again FROM rating AS again JOIN rating AS first
+        ON first.rater = again.rater AND first.item = again.item AND first.sha256 = again.sha256
+        AND first.turn_kind = 'first' AND again.turn_kind = 'repeat' WHERE again.rater = ?
+        """,
+        rater,
+    )
+    pairs = [(row["first"], row["again"]) for row in rows]
+    same = sum(first == again for first, again in pairs)
+    kappa = math.nan
+    if len({code for pair in pairs for code in pair}) > 1:
+        kappa = float(cohen_kappa_score(*zip(*pairs, strict=True), labels=CODES, weights="quadratic"))
+    return {"pairs": len(pairs), "same": same, "weighted_kappa": _number(kappa)}
+
+
+def _agreement(store: Store) -> list[dict[str, Any]]:
+    table = code_table(store)
+    rated = table[table["code"].notna() & ~table["rater"].str.endswith("(adjudication)")]
+    if rated["rater"].nunique() < 2:
+        return []
+    ratings = ratings_by_rater(merge_duplicates(rated.reset_index(drop=True)).table)
+    return [
+        {
+            "raters": [pair.rater_a, pair.rater_b],
+            "ratings": pair.ratings,
+            "agreement": _estimate(pair.agreement),
+            "kappa": _estimate(pair.kappa),
+            "weighted_kappa": _estimate(pair.weighted_kappa),
+        }
+        for pair in pair_agreements(ratings)
+    ]
+
+
+def _estimate(estimate: Estimate) -> list[float | None]:
+    return [_number(value) for value in estimate]
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table of codes as our CSV; a name or reason that a spreadsheet would take for a formula gets a quotation mark.
+
+    Example:
+        >>> csv_text(pd.DataFrame([["a", 0, "=1+1", 2.0, "", "", "", ""]], columns=[*COLUMNS])).splitlines()[1]
+        "a,0,'=1+1,2.0,,,,"
+    """
+    shown = table[[*COLUMNS]].copy()
+    for name in ("rater", "reason"):
+        shown[name] = shown[name].astype(str).str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
+    return shown.to_csv(index=False, lineterminator="\n")

@@ -1,0 +1,212 @@
+// What is shown, what comes next, and what is stored. A montage leaves the screen only when its code is on the server's disk.
+
+import { Failure, get, newRequest, pause, picture, post } from '/api.js'
+
+const AHEAD = 5 // montages that are loaded before they are wanted
+const RETRY = 800 // milliseconds
+
+export class Rating extends EventTarget {
+  // stage: see stage.js
+  constructor(stage) {
+    super()
+    this.stage = stage
+    this.turn = null
+    this.loaded = new Map() // by place and version, promises of layers
+    this.queue = [] // what comes next, without a code
+    this.isBusy = false
+    this.isDeciding = false
+    this.coded = 0
+    document.addEventListener('visibilitychange', () => this.watchClock())
+  }
+
+  tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })) }
+
+  async start() {
+    this.turn = null
+    this.queue = []
+    await this.during(() => this.showNext(0))
+  }
+
+  // Run one thing at a time; what is pressed meanwhile is not done, as it was meant for what is on the screen now.
+  async during(work) {
+    if (this.isBusy) return
+    this.isBusy = true
+    this.tell('busy', true)
+    try {
+      await work()
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error
+      this.tell('failure', error)
+    } finally {
+      this.isBusy = false
+      this.tell('busy', false)
+    }
+  }
+
+  // Ask until there is an answer; the page says that it waits.
+  async persist(ask) {
+    for (;;) {
+      try {
+        const answer = await ask()
+        this.tell('connection', null)
+        return answer
+      } catch (error) {
+        if (!(error instanceof Failure) || !error.isPassing) throw error
+        this.tell('connection', error.message)
+        await pause(RETRY)
+      }
+    }
+  }
+
+  key(turn) { return `${turn.place}/${turn.version}` }
+
+  load(turn) {
+    const key = this.key(turn)
+    if (!this.loaded.has(key)) {
+      const layers = turn.layers.map((layer) => picture(`/api/montage/${turn.place}/${layer}`, { version: turn.version }))
+      const promise = Promise.all(layers)
+      promise.catch(() => this.loaded.delete(key))
+      this.loaded.set(key, promise)
+    }
+    return this.loaded.get(key)
+  }
+
+  async fill(after) {
+    const { turns } = await get('/api/next', { after, count: AHEAD, adjudication: Number(this.isDeciding) })
+    this.queue = turns.filter((turn) => turn.place !== this.turn?.place)
+    const wanted = new Set([this.turn, ...this.queue].filter(Boolean).map((turn) => this.key(turn)))
+    for (const key of this.loaded.keys()) {
+      if (!wanted.has(key)) {
+        this.loaded.get(key).then((layers) => layers.forEach((layer) => layer.close())).catch(() => {})
+        this.loaded.delete(key)
+      }
+    }
+    for (const turn of this.queue) this.load(turn).catch(() => {})
+  }
+
+  async showNext(after) {
+    let turn = this.queue.shift()
+    if (!turn) {
+      await this.persist(() => this.fill(after))
+      turn = this.queue.shift()
+    }
+    if (turn) await this.show(turn)
+    else this.showEnd()
+  }
+
+  async show(turn) {
+    let layers
+    try {
+      layers = await this.persist(() => this.load(turn))
+    } catch (error) {
+      if (error.status !== 409 && error.status !== 404) throw error
+      this.queue = [] // its file has changed while it waited
+      return this.showNext(turn.place - 1)
+    }
+    this.turn = turn
+    this.stage.draw(layers)
+    this.seconds = 0
+    this.since = document.hidden ? null : performance.now()
+    this.tell('show', turn)
+    this.fill(turn.place).catch(() => {})
+  }
+
+  showEnd() {
+    this.turn = null
+    this.stage.clear()
+    this.tell('show', null)
+  }
+
+  watchClock() {
+    if (!this.turn) return
+    if (document.hidden && this.since !== null) {
+      this.seconds += (performance.now() - this.since) / 1000
+      this.since = null
+    } else if (!document.hidden && this.since === null) this.since = performance.now()
+  }
+
+  rate(code) {
+    const turn = this.turn
+    if (!turn) return
+    const seconds = this.seconds + (this.since === null ? 0 : (performance.now() - this.since) / 1000)
+    const wish = { place: turn.place, version: turn.version, code, seconds, previous: turn.rating, request: newRequest() }
+    return this.during(async () => {
+      this.tell('given', code)
+      const saved = await this.saved('/api/rate', wish)
+      if (!saved) return
+      this.coded += turn.code === null ? 1 : 0
+      this.tell('saved', { code, isNew: turn.code === null })
+      await this.showNext(turn.place)
+    })
+  }
+
+  // Store a wish; of what another page changed meanwhile show what stands, and give nothing.
+  async saved(path, wish) {
+    try {
+      return await this.persist(() => post(path, wish))
+    } catch (error) {
+      if (error.status !== 409 && error.status !== 404) throw error
+      this.tell('note', error.conflict === 'changed'
+        ? 'The segmentation was replaced just now. This is the new one.'
+        : 'This one was coded in another window. Look again before you change it.')
+      this.loaded.clear()
+      this.queue = []
+      await this.showPlace(wish.place)
+      return null
+    }
+  }
+
+  async showPlace(place) {
+    const { turn } = await this.persist(() => get(`/api/turn/${place}`))
+    await this.show(turn)
+  }
+
+  back() {
+    return this.during(async () => {
+      const from = this.turn ? this.turn.place : Number.MAX_SAFE_INTEGER
+      const { before } = await this.persist(() => get('/api/around', { place: from }))
+      if (before !== null) await this.showPlace(before)
+    })
+  }
+
+  // Go on without a code: to what was shown after this one, or to the next one that has no code.
+  skip() {
+    return this.during(async () => {
+      if (!this.turn) return
+      const { place, code } = this.turn
+      if (code === null) return this.showNext(place)
+      const { after } = await this.persist(() => get('/api/around', { place }))
+      if (after !== null) await this.showPlace(after)
+      else await this.showNext(place)
+    })
+  }
+
+  undo() {
+    return this.during(async () => {
+      const wish = { request: newRequest() }
+      const { place } = await this.persist(() => post('/api/undo', wish))
+      this.queue = []
+      this.tell('undone', place)
+      await this.showPlace(place)
+    })
+  }
+
+  flag(reasons, text) {
+    const turn = this.turn
+    const wish = { place: turn.place, version: turn.version, reasons, text, request: newRequest() }
+    return this.during(async () => {
+      if (!await this.saved('/api/flag', wish)) return
+      Object.assign(turn, { reasons, text })
+      this.tell('flagged', turn)
+    })
+  }
+
+  decide(isDeciding) {
+    return this.during(async () => {
+      if (isDeciding) await this.persist(() => post('/api/adjudicate'))
+      this.isDeciding = isDeciding
+      this.queue = []
+      await this.showNext(0)
+    })
+  }
+}

@@ -1,0 +1,253 @@
+"""Which segmentation a rater is shown next."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+from custom_components.review.store import Store
+
+Order = Literal["shuffled", "worst", "uncertain", "unrated"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+Kind = Literal["first", "repeat", "changed", "adjudication"]
+
+GAP = 10
+"""Least number of others between a segmentation and its hidden repeat, as long as there are others."""
+
+AHEAD = 8
+"""How many turns are decided at once: a page loads the next ones ahead."""
+
+_UNRATED = """
+    SELECT turn.* FROM turn JOIN item USING (item)
+    WHERE turn.rater = ? AND is_there AND fault = '' AND (kind = 'adjudication') = ? AND NOT EXISTS (
+        SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater AND place = turn.place
+    )
+"""
+
+_CHANGED = """
+    SELECT DISTINCT event.item FROM event JOIN item USING (item)
+    WHERE event.rater = :rater AND kind = 'rating' AND is_there AND fault = '' AND item.sha256 != ''
+    AND NOT EXISTS (
+        SELECT 1 FROM event AS other
+        WHERE other.item = item.item AND other.kind = 'rating' AND other.rater = :rater
+        AND other.sha256 IN (item.sha256, '')
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM turn WHERE turn.item = item.item AND turn.rater = :rater AND NOT EXISTS (
+            SELECT 1 FROM event AS other WHERE other.rater = :rater AND other.place = turn.place AND kind = 'rating'
+        )
+    )
+"""
+
+_NEXT_IN_LINE = """
+    SELECT item FROM line JOIN item USING (item)
+    WHERE line.rater = :rater AND is_there AND fault = ''
+    AND NOT EXISTS (SELECT 1 FROM turn WHERE turn.item = line.item AND turn.rater = :rater AND kind = 'first')
+    AND NOT EXISTS (SELECT 1 FROM event WHERE rater = :rater AND place = -line.item)
+    ORDER BY {first} rank LIMIT :count
+"""
+
+_OTHERS = """
+    (SELECT count(DISTINCT rater) FROM event WHERE item = line.item AND kind = 'rating' AND rater != :rater),
+    (SELECT count(*) FROM turn WHERE item = line.item AND rater != :rater),
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """In which order segmentations are shown.
+
+    Attributes:
+        order: `shuffled`; `worst` score first; most `uncertain` first; or `unrated` by other raters first.
+        seed: of what is random, which differs from rater to rater.
+        repeats: share of the segmentations that each rater is shown a second time, without being told.
+        paired: the segmentations of a case come far apart: first one of every case, drawn at random, then the others.
+    """
+
+    order: Order = "shuffled"
+    seed: int = 0
+    repeats: float = 0.05
+    paired: bool = False
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise ValueError(f"order is {self.order!r}, expected one of {', '.join(ORDERS)}")
+        if not 0 <= self.repeats <= 0.5:
+            raise ValueError(f"repeats is {self.repeats}, expected a share from 0 to 0.5")
+
+
+class Turn(NamedTuple):
+    """What a rater is shown at a place of the rater's own list."""
+
+    rater: str
+    place: int
+    item: int
+    kind: Kind
+
+
+class Turns:
+    """The lists of all raters.
+
+    Args:
+        store: where they are kept.
+        plan: how they go on; what a rater was shown before stays where it was.
+    """
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self.store, self.plan = store, plan
+        self._in_line: set[str] = set()
+
+    def turn(self, rater: str, place: int) -> Turn:
+        """What was shown at a place.
+
+        Raises:
+            KeyError: nothing was.
+        """
+        row = self.store.row("SELECT * FROM turn WHERE rater = ? AND place = ?", rater, place)
+        if row is None:
+            raise KeyError(place)
+        return Turn(**dict(row))
+
+    def following(self, rater: str, after: int, count: int = 1, *, adjudication: bool = False) -> list[Turn]:
+        """The next turns without a rating after a place; once all is shown, also those that were passed over before.
+
+        Args:
+            rater: whose list.
+            after: a place; 0 for the first ones.
+            count: how many at most.
+            adjudication: only those of segmentations about which raters disagree, instead of only the others.
+        """
+        with self.store.transaction():
+            found = self._unrated(rater, after, count, adjudication)
+            if len(found) < count and not adjudication:
+                self._extend(rater, AHEAD)
+                found = self._unrated(rater, after, count, adjudication)
+            if len(found) < count:
+                found += self._unrated(rater, 0, count - len(found), adjudication, until=after)
+        return found
+
+    def around(self, rater: str, place: int) -> tuple[int | None, int | None]:
+        """The places before and after one, of what can be shown, with or without a rating."""
+        places = []
+        for sign, way in (("<", "DESC"), (">", "ASC")):
+            row = self.store.row(
+                f"SELECT place FROM turn JOIN item USING (item) WHERE rater = ? AND place {sign} ? AND is_there"
+                f" AND fault = '' ORDER BY place {way} LIMIT 1",
+                rater, place,
+            )  # fmt: skip
+            places.append(row["place"] if row else None)
+        return places[0], places[1]
+
+    def total(self, rater: str) -> int:
+        """How many turns the rater will have had when all is done, without adjudication."""
+        firsts = self._count("item", "is_there AND fault = ''")
+        further = self._count("turn", "rater = ? AND kind = 'changed'", rater)
+        return firsts + self._repeats_of(firsts) + further
+
+    def add_adjudication(self, rater: str, items: Sequence[int]) -> None:
+        """Let a rater decide about these items, unless they wait there already."""
+        with self.store.transaction():
+            waiting = {turn.item for turn in self._unrated(rater, 0, len(items) + 1, adjudication=True)}
+            self._append(rater, [(item, "adjudication") for item in items if item not in waiting])
+
+    def _count(self, table: str, where: str, *values: object) -> int:
+        return self.store.number(f"SELECT count(*) FROM {table} WHERE {where}", *values)
+
+    def _unrated(self, rater: str, after: int, count: int, adjudication: bool, until: int = 2**62) -> list[Turn]:
+        sql = f"{_UNRATED} AND place > ? AND place <= ? ORDER BY place LIMIT ?"
+        return [Turn(**dict(row)) for row in self.store.rows(sql, rater, adjudication, after, until, count)]
+
+    def _extend(self, rater: str, count: int) -> None:
+        """Decide the rater's next turns."""
+        self._stand_in_line(rater)
+        changed = self.store.rows(_CHANGED + " LIMIT 100", rater=rater)
+        self._append(rater, [(row["item"], "changed") for row in changed])
+        first = _OTHERS if self.plan.order == "unrated" else ""
+        found = self.store.rows(_NEXT_IN_LINE.format(first=first), rater=rater, count=count)
+        for row in found:
+            self._append(rater, [(row["item"], "first")])
+            self._repeat_if_due(rater, is_end=False)
+        if len(found) < count:
+            while self._repeat_if_due(rater, is_end=True):
+                pass
+
+    def _append(self, rater: str, items: Sequence[tuple[int, Kind]]) -> None:
+        last = self.store.number("SELECT max(place) FROM turn WHERE rater = ?", rater)
+        rows = [(rater, place, item, kind) for place, (item, kind) in enumerate(items, start=last + 1)]
+        self.store.run_many("INSERT INTO turn VALUES (?, ?, ?, ?)", rows)
+
+    def _repeats_of(self, firsts: int) -> int:
+        return math.floor(firsts * self.plan.repeats + 1e-9)
+
+    def _repeat_if_due(self, rater: str, is_end: bool) -> bool:
+        """Show a rated segmentation again: one in so many, at a random place among these."""
+        if not self.plan.repeats:
+            return False
+        firsts = self._count("turn", "rater = ? AND kind = 'first'", rater)
+        repeats = self._count("turn", "rater = ? AND kind = 'repeat'", rater)
+        every = round(1 / self.plan.repeats)
+        due = repeats * every + int(self._draw(rater, f"repeat {repeats}")[:8], 16) % every + 1
+        if repeats >= self._repeats_of(firsts) if is_end else firsts < due:
+            return False
+        last = self.store.number("SELECT max(place) FROM turn WHERE rater = ?", rater)
+        candidates = self.store.rows(
+            """
+            SELECT turn.item FROM turn JOIN item USING (item)
+            WHERE turn.rater = ? AND kind = 'first' AND place <= ? AND is_there AND fault = ''
+            AND EXISTS (SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater AND place = turn.place)
+            AND NOT EXISTS (
+                SELECT 1 FROM turn AS other WHERE other.item = turn.item AND other.rater = turn.rater
+                AND other.kind IN ('repeat', 'changed')
+            )
+            """,
+            rater, last - (1 if is_end else GAP),
+        )  # fmt: skip
+        if not candidates:
+            return False
+        chosen = min((row["item"] for row in candidates), key=lambda item: self._draw(rater, f"again {item}"))
+        self._append(rater, [(chosen, "repeat")])
+        return True
+
+    def _stand_in_line(self, rater: str) -> None:
+        """Put all items in the order in which the rater would see them, once for each run of the server."""
+        if rater in self._in_line:
+            return
+        by_case = defaultdict(list)
+        for row in self.store.rows("SELECT item, case_id, model, score, doubt FROM item WHERE is_there"):
+            by_case[row["case_id"]].append((self._draw(rater, f"{row['case_id']}/{row['model']}"), row))
+        ranked = []
+        for of_case in by_case.values():
+            for number, (draw, row) in enumerate(sorted(of_case, key=lambda one: one[0])):
+                weight = {"worst": row["score"], "uncertain": row["doubt"]}.get(self.plan.order)
+                key = math.inf if weight is None else -weight
+                ranked.append((number if self.plan.paired else 0, key, draw, row["item"]))
+        ranked.sort()
+        self.store.run("DELETE FROM line WHERE rater = ?", rater)
+        rows = [(rater, rank, item) for rank, (*_, item) in enumerate(ranked)]
+        self.store.run_many("INSERT INTO line VALUES (?, ?, ?)", rows)
+        self._in_line.add(rater)
+
+    def _draw(self, rater: str, what: str) -> str:
+        return hashlib.sha256(f"{self.plan.seed}\n{rater}\n{what}".encode()).hexdigest()
+
+
+def disagreements(store: Store, spread: int = 2) -> list[int]:
+    """Items that raters coded so far apart, and that nobody has decided about, the worst first."""
+    rows = store.rows(
+        """
+        SELECT item, max(code) - min(code) AS spread, avg(code) AS mean FROM rating JOIN item USING (item)
+        WHERE turn_kind IN ('first', 'changed', 'imported') AND is_there AND fault = ''
+        AND (item.sha256 = '' OR rating.sha256 IN (item.sha256, '')) AND NOT EXISTS (
+            SELECT 1 FROM rating AS last
+            WHERE last.item = item.item AND last.turn_kind = 'adjudication' AND last.sha256 = rating.sha256
+        )
+        GROUP BY item HAVING count(DISTINCT rating.rater) > 1 AND max(code) - min(code) >= ?
+        ORDER BY spread DESC, mean DESC, item
+        """,
+        spread,
+    )
+    return [row["item"] for row in rows]

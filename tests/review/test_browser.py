@@ -1,0 +1,279 @@
+"""The page in a real browser, with a real server that is killed and started again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from review_files import write_volumes
+
+from custom_components.data.codes import load_codes
+from custom_components.review.niivue import niivue_module
+from custom_components.review.store import Store
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OPTIONS = [
+    "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+]  # fmt: skip
+NO_WEBGL = ["--disable-3d-apis"]
+SOFTWARE_WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+CASES = 36
+SHOWN = {"timeout": 60_000}
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None and not os.environ.get("NEEDS_BROWSER"), reason="no Chromium; NEEDS_BROWSER=1 makes that a failure"
+)
+
+
+class Server:
+    """`python -m custom_components review`, on one port, however often it is killed."""
+
+    def __init__(self, cohort: Path, *options: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        grid = ["--pixdim", "4,4,5", "--roi_size", "24,24,12", "--workers", "0"]
+        self.command = [
+            sys.executable, "-m", "custom_components", "review", cohort, "--open", "false", "--port", str(port), *grid,
+            *options,
+        ]  # fmt: skip
+        self.process: subprocess.Popen[str] | None = None
+        self.lines: list[str] = []
+
+    def start(self) -> None:
+        self.lines.clear()
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        self.reader = threading.Thread(target=self._read, args=(self.process,))
+        self.reader.start()
+        self.address()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout
+        with process.stdout as lines:
+            for line in lines:
+                self.lines.append(line)
+
+    def address(self, uses: int = 0) -> str:
+        """The address that is good after so many were used."""
+        for _ in range(1200):
+            found = [url for line in self.lines for url in re.findall(r"http://\S+#token=\S+", line)]
+            if len(found) > uses:
+                return found[uses]
+            assert self.process
+            assert self.process.poll() is None, "the server ended"
+            time.sleep(0.1)
+        raise TimeoutError
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.reader.join()
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright):
+    browser = playwright.chromium.launch(executable_path=BROWSER, args=[*OPTIONS, *NO_WEBGL])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    write_volumes(tmp_path / "cohort", tuple(f"case_{number:02d}" for number in range(CASES)))
+    server = Server(tmp_path / "cohort", "--repeats", "0")
+    server.start()
+    yield server
+    server.kill()
+
+
+def open_page(browser, address: str, rater: str):
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(address)
+    page.fill("#rater", rater)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".code:not([disabled])", **SHOWN)
+    assert "token" not in page.url
+    return page
+
+
+def press(page, key: str, expected: str) -> None:
+    page.keyboard.press(key)
+    wait_for_text(page, "#progress", expected)
+
+
+def eventually(is_so: Callable[[], Any], seconds: float = 30) -> None:
+    """Wait until something is so; Playwright's own waiting needs `eval`, which the page's policy forbids."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "it did not become so"
+        time.sleep(0.01)
+
+
+def wait_for_text(page, selector: str, text: str) -> None:
+    eventually(lambda: text in page.text_content(selector) and page.get_attribute("#stage", "aria-busy") == "false")
+
+
+def transform(page) -> str:
+    return page.eval_on_selector("#sheet", "sheet => sheet.style.transform")
+
+
+def test_a_rater_works_through_a_cohort(server: Server, browser, tmp_path: Path):
+    page = open_page(browser, server.address(), "Anna")
+    for number in range(30):
+        press(page, str(number % 3), f"{number + 1} of {CASES}")
+
+    press(page, "u", f"29 of {CASES}")
+    assert page.get_attribute('.code[data-code="2"]', "aria-pressed") == "false"
+    press(page, "1", f"30 of {CASES}")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector('.code[data-code="1"][aria-pressed="true"]')
+    press(page, "2", f"30 of {CASES}")  # coded anew, not once more
+
+    whole = transform(page)
+    page.mouse.move(500, 400)
+    page.mouse.wheel(0, -400)
+    eventually(lambda: transform(page) != whole)
+    zoomed = transform(page)
+    page.mouse.down()
+    page.mouse.move(600, 450, steps=4)
+    page.mouse.up()
+    assert transform(page) != zoomed
+    page.mouse.dblclick(500, 400)
+    eventually(lambda: transform(page) == whole)
+    assert not page.is_visible("#planes")
+
+    opacity = "document.getElementById('organs').style.opacity"
+    assert page.evaluate(opacity) == "0.4"
+    page.keyboard.press("Space")
+    assert page.evaluate(opacity) == "0"
+    page.keyboard.press("+")
+    assert page.evaluate(opacity) == "0.5"
+
+    page.keyboard.press("?")
+    assert page.is_visible("#help")
+    page.keyboard.press("Escape")
+    page.mouse.click(450, 330)  # a slice
+    axial = '.view[data-plane="axial"] p'
+    eventually(lambda: "/ 10" in page.inner_text(axial), 60)
+    before = page.inner_text(axial)
+    page.mouse.move(240, 400)
+    page.mouse.wheel(0, -100)
+    eventually(lambda: page.inner_text(axial) != before)
+    page.click("text=lung")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#planes")
+
+    page.keyboard.press("f")
+    page.check('#reasons input[value="left kidney"]')
+    page.fill("#flag-text", "<b>half</b> of it")
+    page.keyboard.press("Enter")
+    wait_for_text(page, "#flag-shown", "left kidney: <b>half</b> of it")
+
+    page.click("#open-results")
+    page.wait_for_selector("#results td", **SHOWN)
+    with page.expect_download() as download:
+        page.click("text=Export CSV")
+    download.value.save_as(tmp_path / "codes.csv")
+    table, problems = load_codes(tmp_path / "codes.csv", segmentations=tmp_path / "cohort" / "segmentations")
+    assert not problems
+    assert table["code"].value_counts().to_dict() == {0: 10, 1: 10, 2: 10}
+    assert table["reason"].tolist().count("left kidney; <b>half</b> of it") == 1
+    assert page.errors == []
+
+
+def test_the_page_goes_on_through_a_killed_server(server: Server, browser):
+    page = open_page(browser, server.address(), "Anna")
+    press(page, "0", f"1 of {CASES}")
+    server.kill()
+    page.keyboard.press("2")
+    page.wait_for_selector("#alert:not([hidden])")
+    assert "Not saved yet" in page.inner_text("#alert")
+    page.keyboard.press("0")  # the montage is still the same: this is not for the next one
+    server.start()
+    page.wait_for_selector("#alert", state="hidden", **SHOWN)
+    wait_for_text(page, "#progress", f"2 of {CASES}")
+    press(page, "1", f"3 of {CASES}")
+    store = Store(Path(str(server.command[4])) / "review" / "review.sqlite")
+    assert [row["code"] for row in store.rows("SELECT code FROM event ORDER BY event")] == [0, 2, 1]
+    store.close()
+
+
+def test_two_raters_work_at_once_and_neither_sees_the_other(server: Server, browser):
+    anna = open_page(browser, server.address(), "Anna")
+    ben = open_page(browser, server.address(1), "<i>Ben</i>")
+    assert ben.inner_text("#who") == "<i>Ben</i>"
+    for number in range(5):
+        press(anna, "0", f"{number + 1} of {CASES}")
+        press(ben, "2", f"{number + 1} of {CASES}")
+    tab = anna.context.new_page()  # a second tab of Anna
+    tab.goto(anna.url)
+    tab.wait_for_selector(".code:not([disabled])", **SHOWN)
+    press(tab, "1", f"6 of {CASES}")
+    anna.keyboard.press("2")
+    wait_for_text(anna, "#saved", "another window")
+    anna.wait_for_selector('.code[data-code="1"][aria-pressed="true"]')
+    anna.click("#open-results")
+    anna.wait_for_selector("#results td", **SHOWN)
+    assert anna.inner_text("#results td >> nth=0") == "<i>Ben</i>"
+
+
+def test_a_stranger_gets_in_with_no_address_that_was_used(server: Server, browser):
+    address = server.address()
+    open_page(browser, address, "Anna")
+    page = browser.new_context().new_page()
+    page.goto(address)
+    page.fill("#rater", "Eve")
+    page.keyboard.press("Enter")
+    eventually(lambda: "used before" in page.inner_text("#enter-note"))
+    assert not page.is_visible("#work")
+
+
+@pytest.mark.skipif(niivue_module() is None, reason="no ipyniivue")
+def test_niivue_shows_the_planes_where_there_is_webgl(server: Server, playwright, tmp_path: Path):
+    browser = playwright.chromium.launch(executable_path=BROWSER, args=[*OPTIONS, *SOFTWARE_WEBGL])
+    page = open_page(browser, server.address(), "Anna")
+    warnings = []
+    page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
+    box = page.locator("#ct").bounding_box()
+    x, y = 16.5, 24 + 8.5  # of 96 x 72 pixels: in the organ, in the first slice of the second row
+    page.mouse.click(box["x"] + x / 96 * box["width"], box["y"] + y / 72 * box["height"])
+    eventually(lambda: page.query_selector('#windows [aria-pressed="true"]'), 60)
+    assert page.is_visible("#niivue"), warnings
+    page.wait_for_timeout(2000)
+    page.locator("#niivue").screenshot(path=tmp_path / "niivue.png")
+    shown = np.asarray(Image.open(tmp_path / "niivue.png").convert("RGB")).astype(int)
+    yellow = (shown[..., 0] > 150) & (shown[..., 1] > 150) & (shown[..., 2] < 140)  # the liver over grey
+    rows, columns = np.nonzero(yellow)
+    assert len(rows) > 1000
+    of_plane = [columns[columns * 3 // shown.shape[1] == place] for place in range(3)]
+    assert all(len(one) > 300 for one in of_plane)  # each plane goes through the organ that was clicked
+    assert of_plane[0].mean() > shown.shape[1] / 6  # axial: the patient's left is on the right
+    assert of_plane[2].mean() < shown.shape[1] * 5 / 6  # sagittal: in front is on the left
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#planes")
+    assert page.errors == []
+    browser.close()
