@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ class Server:
     def montages(self, count: int) -> list[float]:
         """Milliseconds of the answers to so many layers of montages."""
         times: list[float] = []
-        with self.client() as client:
+        with closing(self.client()) as client:
             place = 0
             while len(times) < count:
                 (turn,) = client.get("/api/next", params={"after": place, "count": 1}).json()["turns"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +25,8 @@ def review(
     scores: str = "",
     second_scores: str = "",
     codes: str = "",
+    cases: str = "",
+    export: str = "",
     label_set: str = "abdomen12",
     pixdim: tuple[float, ...] = (2.0, 2.0, 6.0),
     roi_size: tuple[int, ...] = (168, 168, 64),
@@ -58,6 +62,9 @@ def review(
         scores: qa_scores.csv of each folder, for --order worst and uncertain.
         second_scores: those of another discriminator; then uncertain is where the two differ.
         codes: CSV of codes that were given before, to take over; several with commas.
+        cases: CSV with case_id, such as codes request writes: only these are shown.
+        export: CSV to write the codes to when the server ends; what else it holds stays in it. "Results" on the page
+            exports them at any time.
         label_set: numbering of the segmentations: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.
         pixdim: voxel size in mm; 5.25,5.25,12 for phantoms of the small grid.
         roi_size: voxels of a slice, and number of slices; 64,64,32 for phantoms of the small grid.
@@ -96,7 +103,7 @@ def review(
         raise ValueError(f"order is {plan.order}, expected scores with it")
     folder = Path(state or Path(cohort) / "review")
     folder.mkdir(parents=True, exist_ok=True)
-    shown = Cohort(sources, folder / "montages", pixdim, roi_size, hu_window)
+    shown = Cohort(sources, folder / "montages", pixdim, roi_size, hu_window, _case_ids(cases) if cases else None)
     store = Store(folder / "review.sqlite")
     with Helper() as helper:
         if not all(shown.is_drawn(source) for source in sources if source.segmentations):
@@ -105,10 +112,14 @@ def review(
         _take_over(opened, shown.find())
         for path in _listed(codes):
             _import(opened, path)
+        if export:
+            helper.run("results:write_export", store.path, export)  # so that a mistake is told now
         serve(opened, address, open_browser=flag(open, "open"))
+        if export:
+            helper.run("results:write_export", store.path, export)
     coded = store.number("SELECT count(*) FROM code WHERE code IS NOT NULL")
     store.close()
-    return f"{coded} codes are in {store.path}"
+    return f"{coded} codes are in {store.path}{f' and {export}' if export else ''}"
 
 
 def _take_over(review: Review, items: Sequence[Item]) -> None:
@@ -119,8 +130,19 @@ def _take_over(review: Review, items: Sequence[Item]) -> None:
     for item in faulty:
         print(f"set aside: {item.case_id}: {item.fault}", file=sys.stderr)
     if len(faulty) == len(items):
-        raise ValueError(f"all {len(items)} cases are set aside, expected some that can be shown")
+        aside = f"all {len(items)} are set aside" if items else "there are none of those that cases lists"
+        raise ValueError(f"cases that can be shown: {aside}, expected some")
     print(f"{len(items) - len(faulty)} montages; codes are stored in {review.store.path}")
+
+
+def _case_ids(path: str) -> frozenset[str]:
+    """The cases that a CSV lists."""
+    with builtins.open(path, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "case_id" not in rows[0]:
+        found = ", ".join(map(str, rows[0])) if rows else "none"
+        raise ValueError(f"cases is {path}: columns are {found}, expected case_id and a row for each case")
+    return frozenset(row["case_id"] for row in rows)
 
 
 def _import(review: Review, path: str) -> None:

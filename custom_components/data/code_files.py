@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,7 @@ PLACE = ("file", "line")
 """Names of the index of a table of codes: where each row comes from."""
 
 Format = Literal["csv", "text"]
+_SQLITE = b"SQLite format 3\0"
 _DELIMITERS = (",", ";", "\t")
 _LEGACY_LINE = re.compile(rf"^.*[^\s,;][ \t]+({'|'.join(map(str, (*CODES, *filter(None, UNRATED))))})\s*$", re.M | re.I)
 _LEGACY_HEADERS = {("name", "code"), (CASE_ID, "code")}
@@ -32,8 +35,9 @@ def read_rows(path: str | Path, *, format: Format | None = None, columns: Mappin
     """Read the rows of a file of codes without judging their cells.
 
     Args:
-        path: a CSV with a header (comma, semicolon or tab; UTF-8, UTF-16 or Windows-1252), or text with a name, white
-            space and a code in each line, where lines that begin with # are comments.
+        path: a CSV with a header (comma, semicolon or tab; UTF-8, UTF-16 or Windows-1252); text with a name, white
+            space and a code in each line, where lines that begin with # are comments; or `review.sqlite`, where the
+            rating page keeps its codes.
         format: `csv` or `text`; recognised by the content if not given.
         columns: names of the file's columns by ours, such as `{"case_id": "Scan", "code": "Grade"}`.
 
@@ -48,6 +52,8 @@ def read_rows(path: str | Path, *, format: Format | None = None, columns: Mappin
     if format not in (None, "csv", "text"):
         raise ValueError(f"format is {format!r}, expected csv or text")
     names = _checked_names(columns)
+    if is_store(path):
+        return _store_rows(str(path))
     text = _read_text(Path(path))
     delimiter = _delimiter(text, names)
     if delimiter and format != "text":
@@ -60,6 +66,30 @@ def read_rows(path: str | Path, *, format: Format | None = None, columns: Mappin
     expected = " and ".join(repr(names.get(name, name)) for name in REQUIRED)
     other = "" if columns or format else ", or lines of a name and a code"
     raise ValueError(f"{path}: first line is {lines[0][:80]!r}, expected the columns {expected}{other}")
+
+
+def is_store(path: str | Path) -> bool:
+    """Whether a file is an SQLite file, such as the rating page keeps."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+def _store_rows(file: str) -> Codes:
+    """The codes that stand in a store; lines are counted as those of its export."""
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.row_factory = sqlite3.Row
+            found = connection.execute("SELECT * FROM code ORDER BY case_id, model, rater, rated_at").fetchall()
+    except sqlite3.Error as error:
+        raise ValueError(f"{file}: no store of ratings: {error}") from None
+    rows = [
+        (line, {name: "" if row[name] is None else str(row[name]) for name in COLUMNS})
+        for line, row in enumerate(found, start=2)
+    ]
+    return Codes(_table(file, rows, COLUMNS), [])
 
 
 def _checked_names(columns: Mapping[str, str] | None) -> dict[str, str]:

@@ -12,11 +12,14 @@ from custom_components.data.code_checks import segmentation_keys
 CONSENSUS = "consensus"
 """Name of the rater of a consensus."""
 
+ADJUDICATION = " (adjudication)"
+"""End of the rater's name where a rating is the decision about a segmentation on which raters disagreed."""
+
 How = Literal["majority", "mean"]
 
 
 def consensus(table: pd.DataFrame, how: How = "majority") -> pd.DataFrame:
-    """Give each segmentation one code of all its raters; where nobody has rated it stays unrated.
+    """Give each segmentation one code of all its raters, or of who decided; where nobody has rated it stays unrated.
 
     Args:
         table: of codes, one rating of a rater for a segmentation.
@@ -31,6 +34,7 @@ def consensus(table: pd.DataFrame, how: How = "majority") -> pd.DataFrame:
     """
     if how not in ("majority", "mean"):
         raise ValueError(f"consensus is {how!r}, expected majority or mean")
+    table = decided(table)
     dtype = "Float64" if how == "mean" else table["code"].dtype
     rows, places = [], []
     for _, group in table.groupby([table[CASE_ID], segmentation_keys(table)], sort=True):
@@ -44,6 +48,19 @@ def consensus(table: pd.DataFrame, how: How = "majority") -> pd.DataFrame:
     index = pd.MultiIndex.from_tuples(places, names=table.index.names) if places else table.index[:0]
     result = pd.DataFrame(rows, columns=table.columns, index=index)
     return result.astype({name: table[name].dtype for name in table.columns} | {"code": dtype})
+
+
+def decided(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave of a segmentation about which somebody decided only the decisions.
+
+    Args:
+        table: of codes.
+    """
+    is_decision = table["rater"].str.endswith(ADJUDICATION) & table["code"].notna()
+    if not is_decision.any():
+        return table
+    keys = table[CASE_ID] + "\n" + segmentation_keys(table)
+    return table[is_decision | ~keys.isin(keys[is_decision])]
 
 
 def _shared(cells: pd.Series) -> str:

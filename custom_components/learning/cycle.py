@@ -151,7 +151,7 @@ def _text(step: Step) -> str:
         return f"+ python {shlex.join(step.words)}"
     fields: dict[str, Any] = {one.name: getattr(step, one.name) for one in dataclasses.fields(step)}
     shown = ", ".join(
-        f"{name}: {_in_words(value)}" for name, value in fields.items() if name not in ("name", "code_files")
+        f"{name}: {_in_words(value)}" for name, value in fields.items() if name not in ("name", "code_files", "page")
     )
     return f"+ {type(step).__name__.lower()} ({shown})"
 

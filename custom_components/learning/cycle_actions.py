@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -274,9 +275,10 @@ def _stop_for_missing(step: Codes | MixedCodes, requested: Sequence[str], done: 
     if isinstance(step, Codes):
         what, montages = "requested segmentations", folder.with_name(f"{folder.name}_montages")
         reasons = "; in the column reason name the organs that are not good" if step.reasons else ""
+    page = f"; a page to code them on: python {shlex.join(step.page)}" if step.page else ""
     raise CodesMissing(
         f"{len(missing)} of {len(requested)} {what} have no code ({shown}): code the montages in {montages} that "
-        f"{path} lists, write the codes to {step.ratings}, and run the same command again{reasons}{not_there}"
+        f"{path} lists, write the codes to {step.ratings}, and run the same command again{reasons}{not_there}{page}"
     )
 
 

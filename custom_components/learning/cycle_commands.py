@@ -14,6 +14,7 @@ from custom_components.learning.cycle_steps import Command
 
 GRID: Mapping[str, Sequence[str]] = {
     "montage": ("pixdim", "roi_size", "hu_window"),
+    "review": ("pixdim", "roi_size", "hu_window"),
     "adversarial": ("pixdim", "roi_size", "hu_window", "montage_size"),
     "report": ("pixdim", "roi_size"),
 }

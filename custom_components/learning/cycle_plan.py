@@ -244,8 +244,9 @@ class Plan:
         """Have people code both, mixed under new names; give the former with these codes."""
         mixed, codes = self.out / name / "audit", self.out / name / "before_codes.csv"
         yield Mix(f"{name}/audit", (before.segmentations, after.segmentations), self._seed(f"{name}/audit"), mixed)
+        ratings = _beside(mixed, "ratings.csv")
         yield MixedCodes(
-            f"{name}/audit/codes", mixed, _beside(mixed, "ratings.csv"), self._code_files(), (codes, after.codes)
+            f"{name}/audit/codes", mixed, ratings, self._code_files(), (codes, after.codes), self._page(mixed, ratings)
         )
         return replace(before, codes=codes)
 
@@ -255,6 +256,13 @@ class Plan:
         yield Links(f"{name}/images", datalist, section, folder, images)
         yield self._commands.ours(f"{name}/montages", "montage", images, folder, _beside(folder, "montages"))
         return images
+
+    def _page(self, folder: Path, ratings: Path, images: Path | None = None) -> tuple[str, ...]:
+        """What opens the rating page with the segmentations, or the montages, that have no code yet."""
+        return self._commands.ours(
+            "page", "review", folder, images=images, cases=_beside(folder, "missing.csv"), export=ratings,
+            state=_beside(folder, "review"),
+        ).words  # fmt: skip
 
     def _code_files(self) -> tuple[Path, ...]:
         return tuple(Path(file) for file in self.settings.code_files)
@@ -276,7 +284,10 @@ class Plan:
             yield self._commands.ours(f"{name}/rate", "rate", folder, settings.truth, codes, cases=requests)
         else:
             ratings = _beside(folder, "ratings.csv")
-            yield Codes(f"{name}/codes", folder, requests, ratings, self._code_files(), codes, self.learner.by_organ)
+            page = self._page(folder, ratings, images)
+            yield Codes(
+                f"{name}/codes", folder, requests, ratings, self._code_files(), codes, self.learner.by_organ, page
+            )  # fmt: skip
         return Rated(folder, images, codes, discriminator is not None)
 
     def _discriminator(self, name: str, earlier: Path | None = None) -> Generator[Step, None, Path]:

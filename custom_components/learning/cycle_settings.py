@@ -138,7 +138,7 @@ class CycleSettings:
         fresh: segmentations that they are asked to code after each burst.
         audit: share of the requests that is random, as an audit.
         codes: `simulated`, or nothing: then people write `<folder>_ratings.csv` beside each `<folder>_requests.csv`.
-        code_files: further CSVs of codes, such as the store of a rating page; of these, the ratings count that name the
+        code_files: further CSVs of codes, or stores of the rating page; of these, the ratings count that name the
             SHA-256 of the segmentation.
         truth: folder of true labels of phantoms, for the simulated rater.
         unlabeled_section: whose cases are segmented, coded and learnt from.

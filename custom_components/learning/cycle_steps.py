@@ -87,6 +87,7 @@ class Codes:
         code_files: further CSVs, of which the ratings count that name the SHA-256 of a segmentation.
         codes: CSV that holds the codes of the requested in the end.
         reasons: whether the reasons of bad codes are learnt from.
+        page: arguments of `python` that open a page to code them on.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Codes:
     code_files: Sequence[Path]
     codes: Path
     reasons: bool = False
+    page: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class MixedCodes:
         ratings: CSV that people write, with the new names as case ids.
         code_files: further CSVs, of which the ratings count that name the SHA-256 of a segmentation.
         codes: CSVs of the codes before and after.
+        page: as of `Codes`.
     """
 
     name: str
@@ -132,6 +135,7 @@ class MixedCodes:
     ratings: Path
     code_files: Sequence[Path]
     codes: tuple[Path, Path]
+    page: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

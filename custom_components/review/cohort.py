@@ -59,6 +59,7 @@ class Cohort:
         pixdim: voxel size of a montage in mm, see `qa_preprocessing`.
         roi_size: voxels of a slice, and the number of slices.
         hu_window: HU shown as black and white.
+        only: ids of the cases that are wanted; None: all.
     """
 
     sources: Sequence[Source]
@@ -66,6 +67,7 @@ class Cohort:
     pixdim: Sequence[float] = (2.0, 2.0, 6.0)
     roi_size: Sequence[int] = (168, 168, 64)
     hu_window: tuple[float, float] = (-175.0, 275.0)
+    only: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         checked_pixdim(self.pixdim), checked_roi_size(self.roi_size), checked_hu_window(self.hu_window)
@@ -101,6 +103,8 @@ class Cohort:
             source.images or None, source.segmentations or None, montages=source.montages or None,
             label_set=source.label_set, made_with=self._settings,
         )  # fmt: skip
+        if self.only is not None:
+            cases = [case for case in cases if case[CASE_ID] in self.only]
         if source.montages:
             return [_inside(case, Path(source.montages)) for case in cases]
         cases = skip_finished(cases, self.table(source.model).read(), None)

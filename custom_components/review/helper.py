@@ -34,6 +34,8 @@ class Helper:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():  # perhaps in the middle of a long work
+            process.terminate()
 
     def start(self, function: str, *arguments: Any) -> Future[Any]:
         """Begin to run `module:function`, and go on."""

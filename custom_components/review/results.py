@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
+from custom_components.case_ids import CASE_ID
 from custom_components.data.agreement import pair_agreements, ratings_by_rater
 from custom_components.data.bootstrap import Estimate
 from custom_components.data.code_checks import merge_duplicates
-from custom_components.data.code_files import COLUMNS
+from custom_components.data.code_files import COLUMNS, read_rows
 from custom_components.data.code_values import CODES
+from custom_components.data.consensus import ADJUDICATION
+from custom_components.files import complete_file
 from custom_components.review.store import Store
 
 SHORTEST = 0.2
@@ -52,9 +55,40 @@ def results(path: Path, to_decide: int) -> dict[str, Any]:
 
 def export_csv(path: Path) -> str:
     """The codes of a store as our CSV."""
+    return csv_text(code_table_of(path))
+
+
+def write_export(path: Path, output: str | Path) -> None:
+    """Write the codes of a store into a CSV; codes of other cases or raters that it holds stay in it.
+
+    Args:
+        path: of the store.
+        output: CSV of codes.
+
+    Raises:
+        ValueError: the file is there and cannot be read as codes, so that something would be lost.
+        OSError: it cannot be written.
+    """
+    ours = code_table_of(path)
+    tables = [ours]
+    if Path(output).is_file():
+        theirs, problems = read_rows(output)
+        if problems:
+            raise ValueError(str(problems[0]))
+        names = [CASE_ID, "rater", "segmentation_sha256", "model"]
+        known = set(map(tuple, ours[names].to_numpy()))
+        is_other = np.array([tuple(row) not in known for row in theirs[names].to_numpy()], dtype=bool)
+        tables.insert(0, theirs[is_other])
+    merged = pd.concat([table[[*COLUMNS]].astype("string").fillna("") for table in tables])
+    with complete_file(output) as partial:
+        partial.write_text(csv_text(merged), encoding="utf-8")
+
+
+def code_table_of(path: Path) -> pd.DataFrame:
+    """The codes that stand in a store, see `code_table`."""
     store = Store(path)
     try:
-        return csv_text(code_table(store))
+        return code_table(store)
     finally:
         store.close()
 
@@ -108,7 +142,7 @@ def _consistency(store: Store, rater: str) -> dict[str, Any]:
 
 def _agreement(store: Store) -> list[dict[str, Any]]:
     table = code_table(store)
-    rated = table[table["code"].notna() & ~table["rater"].str.endswith("(adjudication)")]
+    rated = table[table["code"].notna() & ~table["rater"].str.endswith(ADJUDICATION)]
     if rated["rater"].nunique() < 2:
         return []
     ratings = ratings_by_rater(merge_duplicates(rated.reset_index(drop=True)).table)

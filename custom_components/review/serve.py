@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 import ssl
 import threading
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +91,7 @@ class Address:
 
 
 def serve(review: Review, address: Address, *, open_browser: bool = True) -> None:
-    """Serve a review until the process is told to end.
+    """Serve a review until Ctrl-C or SIGTERM; for the main thread.
 
     Args:
         review: to serve.
@@ -118,7 +120,9 @@ def serve(review: Review, address: Address, *, open_browser: bool = True) -> Non
     print(f"open this address, which is good for one rater: {url}\nCtrl-C ends the server", flush=True)
     if open_browser and address.is_local:
         threading.Timer(0.5, webbrowser.open, [url]).start()
-    uvicorn.Server(config).run(sockets=[listener])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ends are the same: uvicorn passes the signal on
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listener(address: Address) -> socket.socket:
@@ -128,6 +132,7 @@ def _listener(address: Address) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((address.host, address.port))
+        listener.listen()  # who comes before the server is ready waits
     except OSError as error:
         listener.close()
         raise OSError(f"{address.host}:{address.port}: {error.strerror}; choose another --port") from None

@@ -32,6 +32,7 @@ from custom_components.learning.cycle_steps import (
     HoldOut,
     Keep,
     Links,
+    MixedCodes,
     Remaining,
     Sample,
 )
@@ -887,3 +888,18 @@ def test_what_is_done_between_commands_is_told_in_the_words_of_the_settings(sett
     told: list[str] = []
     cycle.run_cycle(settings, dry_run=True, tell=told.append)
     assert told == ["+ configs (files: baseline_seg a/train.yaml qa_semi_seg b.yaml, folder: kept)"]
+
+
+def test_a_cycle_that_waits_prints_the_command_that_opens_the_page(tmp_path: Path):
+    settings = replace(SETTINGS, codes="", output_dir=str(tmp_path), options={"discriminator": {"pixdim": [5, 5, 12]}})
+    pages = [step.page for step in Plan(settings) if isinstance(step, Codes | MixedCodes)]
+    assert len(pages) > 3
+    words = list(pages[1])
+    assert words[:3] == ["-m", "custom_components", "review"]
+    folder = Path(words[3])
+    assert option(words, "images") == f"{folder}_images"
+    assert option(words, "cases") == f"{folder}_missing.csv"
+    assert option(words, "export") == f"{folder}_ratings.csv"
+    assert option(words, "pixdim") == "5,5,12"
+    mixed = next(step for step in Plan(settings) if isinstance(step, MixedCodes))
+    assert "--images" not in mixed.page  # mixed montages tell nobody whose they are

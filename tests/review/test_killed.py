@@ -78,6 +78,7 @@ def test_a_server_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path):
         time.sleep(draw.uniform(0.05, 1.2))
         process.send_signal(signal.SIGKILL)
         process.wait()
+        process.stdout.close()
         killed.set()
         worker.join()
         in_flight += rater.wish is not None
@@ -90,4 +91,5 @@ def test_a_server_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path):
         assert len(found) - len(rater.stored) in (0, 1)  # one more than the rater knows of, at most
     assert len(rater.stored) > 5 * KILLS
     assert in_flight > KILLS / 4  # the kills did hit work
+    rater.client.close()
     print(f"{KILLS} kills, {len(rater.stored)} codes, {in_flight} kills with a code in flight, nothing lost")

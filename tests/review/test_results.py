@@ -10,9 +10,10 @@ from review_files import OpenReview, write_montages, write_volumes
 
 from custom_components.data.case_files import sha256_of
 from custom_components.data.codes import load_codes, read_codes
+from custom_components.data.consensus import consensus
 from custom_components.review.imports import import_codes, import_text
 from custom_components.review.ratings import flag, undo
-from custom_components.review.results import code_table, export_csv, results
+from custom_components.review.results import code_table, export_csv, results, write_export
 from custom_components.review.review import Review
 
 
@@ -158,3 +159,48 @@ def test_a_file_that_is_no_codes_is_one_line(open_review: OpenReview, tmp_path: 
     review = open_review()
     with pytest.raises(ValueError, match="^the file: first line is 'hello', expected the columns"):
         import_text(review, b"hello")
+
+
+def test_an_export_into_a_file_keeps_what_else_it_holds(open_review: OpenReview, tmp_path: Path):
+    write_montages(tmp_path / "cohort", 2)
+    review = open_review()
+    code_all(review, "Anna", codes_of(0, 1))
+    path = tmp_path / "codes.csv"
+    path.write_text("case_id,code,rater,remark\nelsewhere,2,Anna,x\ncase_0000,2,Ben,\ncase_0001,2,Anna,before\n")
+    for _ in range(2):
+        write_export(review.store.path, path)
+        found = read_codes(path).table
+        assert sorted(map(tuple, found[["case_id", "rater", "code"]].to_numpy())) == [
+            ("case_0000", "Anna", 0), ("case_0000", "Ben", 2), ("case_0001", "Anna", 1), ("elsewhere", "Anna", 2),
+        ]  # fmt: skip
+    path.write_text("case_id,code\na,1,2,3\n")
+    with pytest.raises(ValueError, match="row is '4 cells', expected 2 as in the header"):
+        write_export(review.store.path, path)
+    assert path.read_text() == "case_id,code\na,1,2,3\n"
+
+
+def test_a_store_is_read_as_a_file_of_codes(open_review: OpenReview, tmp_path: Path):
+    write_volumes(tmp_path / "cohort")
+    review = open_review(volumes=True)
+    code_all(review, "Anna", {"a": 0, "b": 2})
+    table, problems = load_codes(review.store.path, segmentations=tmp_path / "cohort" / "segmentations")
+    assert not problems
+    assert table.set_index("case_id")["code"].to_dict() == {"a": 0, "b": 2}
+    (tmp_path / "other.sqlite").write_bytes(b"SQLite format 3\0" + bytes(2000))
+    with pytest.raises(ValueError, match=r"other\.sqlite: no store of ratings"):
+        read_codes(tmp_path / "other.sqlite")
+
+
+def test_a_decision_counts_more_than_the_raters_who_disagreed(open_review: OpenReview, tmp_path: Path):
+    write_montages(tmp_path / "cohort", 2)
+    review = open_review()
+    code_all(review, "Anna", codes_of(0, 0))
+    code_all(review, "Ben", codes_of(2, 1))
+    review.turns.add_adjudication("Cora", review.to_decide())
+    (view,) = review.following("Cora", 0, 8, adjudication=True)
+    turn = review.turns.turn("Cora", view["place"])
+    review.rate(turn, view["version"], 1, seconds=2, request="x", previous=None)
+    codes = consensus(load_codes(review.store.path).table).set_index("case_id")["code"].to_dict()
+    assert codes == {"case_0000": 1, "case_0001": 1}
+    ratings = {one["rater"]: one["counts"] for one in results(review.store.path, 0)["raters"]}
+    assert ratings["Cora"] == [0, 0, 0]
