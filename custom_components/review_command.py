@@ -36,6 +36,7 @@ def review(
     seed: int = 0,
     paired: bool = False,
     adjudicate: bool = False,
+    ask_reasons: bool = False,
     show_ids: bool = False,
     show_scores: bool = False,
     state: str = "",
@@ -74,6 +75,7 @@ def review(
         seed: of all that is random.
         paired: of several models: their segmentations of a case come far apart, in random order.
         adjudicate: let any disagreement of raters be decided by a further look, not only that of 0 and 2.
+        ask_reasons: ask which organs are wrong where a code is 1 or 2; learning organ by organ needs that.
         show_ids: show case ids and models.
         show_scores: show QA scores.
         state: folder for montages and codes; COHORT/review if not given.
@@ -95,7 +97,12 @@ def review(
 
     address = Address(host, int(port), tls_cert, tls_key, flag(insecure, "insecure"))
     plan = Plan(order, int(seed), float(repeats), flag(paired, "paired"))  # type: ignore[arg-type]
-    rules = Rules(flag(show_ids, "show_ids"), flag(show_scores, "show_scores"), flag(adjudicate, "adjudicate"))
+    rules = Rules(
+        flag(show_ids, "show_ids"),
+        flag(show_scores, "show_scores"),
+        flag(adjudicate, "adjudicate"),
+        flag(ask_reasons, "ask_reasons"),
+    )
     sources = find_sources(cohort, images, segmentations, montages, models, scores, second_scores, label_set)
     if plan.paired and len(sources) < 2:
         raise ValueError(f"paired is given with {len(sources)} folder, expected two or more in segmentations")

@@ -261,7 +261,7 @@ class Plan:
         """What opens the rating page with the segmentations, or the montages, that have no code yet."""
         return self._commands.ours(
             "page", "review", folder, images=images, cases=_beside(folder, "missing.csv"), export=ratings,
-            state=_beside(folder, "review"),
+            state=_beside(folder, "review"), ask_reasons=True if images and self.learner.by_organ else None,
         ).words  # fmt: skip
 
     def _code_files(self) -> tuple[Path, ...]:

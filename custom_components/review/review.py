@@ -27,11 +27,13 @@ class Rules:
         show_ids: case ids and models.
         show_scores: QA scores.
         adjudicate: let any disagreement be decided, not only that of 0 and 2.
+        ask_reasons: ask which organs are wrong where a code is 1 or 2.
     """
 
     show_ids: bool = False
     show_scores: bool = False
     adjudicate: bool = False
+    ask_reasons: bool = False
 
 
 class Review:

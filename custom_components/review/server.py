@@ -137,7 +137,9 @@ class _Api:
     async def state(self, request: Request) -> Response:
         rater = self._rater(request)
         progress = await run_in_threadpool(self.review.progress, rater)
-        return JSONResponse({"rater": rater, "progress": progress, **_FIXED})
+        return JSONResponse(
+            {"rater": rater, "progress": progress, "asks_reasons": self.review.rules.ask_reasons, **_FIXED}
+        )
 
     async def next(self, request: Request) -> Response:
         rater = self._rater(request)

@@ -125,16 +125,18 @@ def press(page, key: str, expected: str) -> None:
     wait_for_text(page, "#progress", expected)
 
 
-def eventually(is_so: Callable[[], Any], seconds: float = 30) -> None:
+def eventually(is_so: Callable[[], Any], seconds: float = 30, page: Any = None) -> None:
     """Wait until something is so; Playwright's own waiting needs `eval`, which the page's policy forbids."""
     end = time.monotonic() + seconds
     while not is_so():
-        assert time.monotonic() < end, "it did not become so"
+        assert time.monotonic() < end, page.inner_text("body") if page else "it did not become so"
         time.sleep(0.01)
 
 
 def wait_for_text(page, selector: str, text: str) -> None:
-    eventually(lambda: text in page.text_content(selector) and page.get_attribute("#stage", "aria-busy") == "false")
+    eventually(
+        lambda: text in page.text_content(selector) and page.get_attribute("#stage", "aria-busy") == "false", page=page
+    )
 
 
 def transform(page) -> str:
@@ -239,6 +241,28 @@ def test_two_raters_work_at_once_and_neither_sees_the_other(server: Server, brow
     anna.click("#open-results")
     anna.wait_for_selector("#results td", **SHOWN)
     assert anna.inner_text("#results td >> nth=0") == "<i>Ben</i>"
+
+
+def test_the_page_asks_which_organs_are_wrong(tmp_path: Path, browser):
+    write_volumes(tmp_path / "cohort", ("a", "b", "c"))
+    server = Server(tmp_path / "cohort", "--repeats", "0", "--ask_reasons", "true")
+    server.start()
+    page = open_page(browser, server.address(), "Anna")
+    press(page, "0", "1 of 3")
+    page.keyboard.press("2")
+    page.wait_for_selector("#flag[open]")
+    for key in ("4", "1", "1"):  # spleen; liver, and not
+        page.keyboard.press(key)
+    press(page, "Enter", "2 of 3")
+    page.keyboard.press("1")
+    page.keyboard.press("Escape")  # then nothing is stored
+    wait_for_text(page, "#progress", "2 of 3")
+    store = Store(tmp_path / "cohort" / "review" / "review.sqlite")
+    assert [(row["code"], row["reason"]) for row in store.rows("SELECT * FROM code ORDER BY code")] == [
+        (0, ""), (2, "spleen"),
+    ]  # fmt: skip
+    store.close()
+    server.kill()
 
 
 def test_a_stranger_gets_in_with_no_address_that_was_used(server: Server, browser):

@@ -73,9 +73,13 @@ function showProgress() {
   by('to-decide').textContent = rating.isDeciding ? '' : toDecide
 }
 
+let changes = 0 // what was stored, so that an answer from before it is not shown after it
 async function refresh() {
+  const before = changes
   try {
-    state.progress = (await get('/api/state')).progress
+    const { progress } = await get('/api/state')
+    if (changes !== before) return
+    state.progress = progress
     showProgress()
   } catch (error) { /* the next save tells */ }
 }
@@ -118,12 +122,13 @@ rating.addEventListener('show', (event) => showTurn(event.detail))
 rating.addEventListener('busy', (event) => by('stage').setAttribute('aria-busy', String(event.detail)))
 rating.addEventListener('given', (event) => codes[event.detail].classList.add('given'))
 rating.addEventListener('saved', (event) => {
+  changes += 1
   if (event.detail.isNew && !rating.isDeciding) state.progress.done += 1
   showProgress()
   note('saved')
   if (rating.coded % 10 === 0 || rating.isDeciding) refresh()
 })
-rating.addEventListener('undone', () => { note('undone'); refresh() })
+rating.addEventListener('undone', () => { changes += 1; note('undone'); refresh() })
 rating.addEventListener('flagged', (event) => { showFlag(event.detail); note('flag saved') })
 rating.addEventListener('note', (event) => note(event.detail))
 rating.addEventListener('connection', (event) => {
@@ -146,22 +151,32 @@ function setOverlay(opacity, isShown) {
   by('toggle').setAttribute('aria-pressed', String(stage.isShown))
 }
 
-function openFlag() {
-  if (!rating.turn) return
-  by('reasons').replaceChildren(...state.reasons.map((reason) => {
+// code: of the montage, if the flag is asked for before it is stored
+function openFlag(code = null) {
+  if (!rating.turn || rating.isBusy) return
+  by('flag').dataset.code = code ?? ''
+  by('flag-title').textContent = code === null ? 'What is wrong?' : `Code ${code}: which organs are wrong?`
+  by('reasons').replaceChildren(...state.reasons.map((reason, number) => {
     const label = document.createElement('label')
     const box = Object.assign(document.createElement('input'), { type: 'checkbox', value: reason })
     box.checked = rating.turn.reasons.includes(reason)
-    label.append(box, reason)
+    label.append(box, reason, Object.assign(document.createElement('kbd'), { textContent: number + 1 }))
     return label
   }))
   by('flag-text').value = rating.turn.text
   by('flag').showModal()
 }
 
-function saveFlag() {
+async function saveFlag() {
   const reasons = [...by('reasons').querySelectorAll(':checked')].map((box) => box.value)
-  rating.flag(reasons, by('flag-text').value)
+  const { code } = by('flag').dataset
+  const isSaved = await rating.flag(reasons, by('flag-text').value)
+  if (isSaved && code) rating.rate(Number(code))
+}
+
+function rate(code) {
+  if (state.asks_reasons && code > 0 && rating.turn && !rating.turn.reasons.length) openFlag(code)
+  else rating.rate(code)
 }
 
 function openPlanes(x, y) {
@@ -169,9 +184,9 @@ function openPlanes(x, y) {
 }
 
 const actions = {
-  0: () => rating.rate(0),
-  1: () => rating.rate(1),
-  2: () => rating.rate(2),
+  0: () => rate(0),
+  1: () => rate(1),
+  2: () => rate(2),
   ArrowLeft: () => rating.back(),
   Backspace: () => rating.back(),
   ArrowRight: () => rating.skip(),
@@ -180,7 +195,7 @@ const actions = {
   '+': () => setOverlay(stage.opacity + 0.1, true),
   '=': () => setOverlay(stage.opacity + 0.1, true),
   '-': () => setOverlay(stage.opacity - 0.1, true),
-  f: openFlag,
+  f: () => openFlag(),
   '?': () => by('help').showModal(),
 }
 
@@ -199,7 +214,7 @@ document.addEventListener('keydown', (event) => {
 })
 
 const clicks = {
-  back: actions.ArrowLeft, skip: actions.ArrowRight, undo: actions.u, 'open-flag': openFlag, toggle: actions[' '],
+  back: actions.ArrowLeft, skip: actions.ArrowRight, undo: actions.u, 'open-flag': () => openFlag(), toggle: actions[' '],
   reset: () => stage.fit(), 'open-help': actions['?'], 'close-planes': () => planes.close(),
   decide: () => rating.decide(!rating.isDeciding).then(refresh),
   'open-results': () => showResults(by('results'), by('results-body')),
@@ -218,12 +233,20 @@ for (const [id, action] of Object.entries(clicks)) {
 for (const button of codes) {
   button.addEventListener('click', (event) => {
     if (event.detail) by('stage').focus() // after a mouse, so that the space bar does not press it again
-    rating.rate(Number(button.dataset.code))
+    rate(Number(button.dataset.code))
   })
 }
 by('opacity').addEventListener('input', (event) => setOverlay(event.target.value / 100, true))
 by('enter-form').addEventListener('submit', enter)
 by('flag-form').addEventListener('submit', saveFlag)
+by('flag').addEventListener('keydown', (event) => {
+  if (event.target === by('flag-text') || event.target.matches('button')) return
+  const box = by('reasons').querySelectorAll('input')[Number(event.key) - 1] // digits choose reasons
+  if (box) box.checked = !box.checked
+  else if (event.key === 'Enter') by('flag-form').requestSubmit()
+  else return
+  event.preventDefault()
+})
 by('flag-text').addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && !event.shiftKey) { event.preventDefault(); by('flag-form').requestSubmit() }
 })

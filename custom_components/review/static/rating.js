@@ -191,14 +191,17 @@ export class Rating extends EventTarget {
     })
   }
 
-  flag(reasons, text) {
+  async flag(reasons, text) {
     const turn = this.turn
     const wish = { place: turn.place, version: turn.version, reasons, text, request: newRequest() }
-    return this.during(async () => {
+    let isSaved = false
+    await this.during(async () => {
       if (!await this.saved('/api/flag', wish)) return
       Object.assign(turn, { reasons, text })
       this.tell('flagged', turn)
+      isSaved = true
     })
+    return isSaved
   }
 
   decide(isDeciding) {
