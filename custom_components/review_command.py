@@ -5,14 +5,13 @@ from __future__ import annotations
 import builtins
 import csv
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from custom_components.review.cohort import Source
     from custom_components.review.review import Review
-    from custom_components.review.store import Item
+    from custom_components.review.scan import Found
 
 
 def review(
@@ -113,10 +112,9 @@ def review(
     shown = Cohort(sources, folder / "montages", pixdim, roi_size, hu_window, _case_ids(cases) if cases else None)
     store = Store(folder / "review.sqlite")
     with Helper() as helper:
-        if not all(shown.is_drawn(source) for source in sources if source.segmentations):
-            helper.run("drawing:draw", shown, workers)
+        _tell(helper.run("scan:scan", shown, store.path, workers), store.path)
         opened = Review(store, shown, plan, rules, helper)
-        _take_over(opened, shown.find())
+        opened.settle()
         for path in _listed(codes):
             _import(opened, path)
         if export:
@@ -129,17 +127,15 @@ def review(
     return f"{coded} codes are in {store.path}{f' and {export}' if export else ''}"
 
 
-def _take_over(review: Review, items: Sequence[Item]) -> None:
-    """Put what was found into the store, and say how much it is."""
-    review.store.keep_items(items)
-    review.settle()
-    faulty = [item for item in items if item.fault]
-    for item in faulty:
-        print(f"set aside: {item.case_id}: {item.fault}", file=sys.stderr)
-    if len(faulty) == len(items):
-        aside = f"all {len(items)} are set aside" if items else "there are none of those that cases lists"
+def _tell(found: Found, path: Path) -> None:
+    """Say how much there is to be coded, and what cannot be shown."""
+    for case_id, fault in found.faults:
+        print(f"set aside: {case_id}: {fault}", file=sys.stderr)
+    good = found.cases - len(found.faults)
+    if not good:
+        aside = f"all {found.cases} are set aside" if found.cases else "there are none of those that cases lists"
         raise ValueError(f"cases that can be shown: {aside}, expected some")
-    print(f"{len(items) - len(faulty)} montages; codes are stored in {review.store.path}")
+    print(f"{good} montages; codes are stored in {path}")
 
 
 def _case_ids(path: str) -> frozenset[str]:

@@ -60,11 +60,9 @@ def open_review(tmp_path: Path, helper: Helper) -> Iterator[OpenReview]:
 
     def start_with(sources: list[Source], rules: Rules | None = None, **plan) -> Review:
         cohort = Cohort(sources, tmp_path / "pictures", (4.0, 4.0, 5.0), (24, 24, 12))
-        if any(one.segmentations for one in sources) and not all(map(cohort.is_drawn, sources)):
-            helper.run("drawing:draw", cohort, 0)
         store = Store(tmp_path / "review.sqlite")
         stores.append(store)
-        store.keep_items(cohort.find())
+        helper.run("scan:scan", cohort, store.path, 0)
         review = Review(store, cohort, replace(Plan(repeats=0), **plan), rules or Rules(), helper)
         review.settle()
         return review

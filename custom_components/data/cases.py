@@ -114,7 +114,8 @@ def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -
         names = sorted(name for name in names if name[0] != "." and name != result)
         images = [name for name in names if name.lower().endswith(VOLUME_SUFFIXES)]
         cases += [_case(root, Path(folder, name), case_id_of(name)) for name in images]
-        slices = [name for name in names if name not in images and is_dicom_name(name)]
+        volumes = set(images)
+        slices = [name for name in names if name not in volumes and is_dicom_name(name)]
         if any(name.lower().endswith(".dcm") or has_dicom_magic(Path(folder, name)) for name in slices):
             cases += _dicom_cases(root, Path(folder), Path(folder).resolve().name)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,19 +79,22 @@ class Cohort:
         """Where a layer of an item's montage lies."""
         return layer_path(self.pictures(item.model), item.case_id, layer)
 
-    def find(self) -> list[Item]:
+    def find(self, draw: Callable[[Source, list[Case]], None] | None = None) -> list[Item]:
         """Look at the cohort: an item for each case of each model.
 
-        Those whose picture is missing, or of other files than those that are there now, have no picture yet: see
-        `custom_components.review.drawing.draw`.
+        Args:
+            draw: is called with the cases of a source of which pictures are missing, and draws them; without it, they
+                stay missing.
 
         Raises:
             ValueError: a folder is missing or empty, or a table of scores cannot be read.
         """
         items: list[Item] = []
         for source in self.sources:
-            cases = self.cases(source)
-            rows = self.table(source.model).read()
+            cases, rows = self.cases(source), self.table(source.model).read()
+            if draw and source.segmentations and not _is_drawn(cases, rows):
+                draw(source, cases)
+                rows = self.table(source.model).read()
             faults = {case[CASE_ID]: case[ERROR] for case in cases if ERROR in case}
             faults |= {name: row["reason"] for name, row in rows.items() if row["status"] == SET_ASIDE}
             items += _items(source, cases, faults)
@@ -112,16 +115,6 @@ class Cohort:
             if SKIPPED in case and not all(file.is_file() for file in self.files(source.model, case[CASE_ID])):
                 del case[SKIPPED]
         return cases
-
-    def is_drawn(self, source: Source) -> bool:
-        """Whether all pictures of a source are there, but for those of cases that were set aside before."""
-        rows = self.table(source.model).read()
-        for case in self.cases(source):
-            row = rows.get(case[CASE_ID], {})
-            is_known = row.get("status") == SET_ASIDE and row.get(MADE_FROM) == case.get(FINGERPRINT, "")
-            if SKIPPED not in case and not is_known:
-                return False
-        return True
 
     def table(self, model: str) -> CaseTable:
         """What became of the pictures of a model."""
@@ -157,6 +150,16 @@ class Cohort:
     @cached_property
     def _settings(self) -> list[str]:
         return [str(self.pixdim), str(self.roi_size), str(self.hu_window)]
+
+
+def _is_drawn(cases: Sequence[Case], rows: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether all pictures are there, but for those of cases that were set aside before."""
+    for case in cases:
+        row = rows.get(case[CASE_ID], {})
+        is_known = row.get("status") == SET_ASIDE and row.get(MADE_FROM) == case.get(FINGERPRINT, "")
+        if SKIPPED not in case and not is_known:
+            return False
+    return True
 
 
 def _inside(case: Case, folder: Path) -> Case:

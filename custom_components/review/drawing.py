@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from monai.transforms import Compose, SelectItemsd
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.cases import Case
 from custom_components.data.draw_cases import draw_cases
 from custom_components.data.layout import ERROR
 from custom_components.data.set_aside import SetAsideDataset
 from custom_components.preprocessing import qa_preprocessing
-from custom_components.review.cohort import Cohort
+from custom_components.review.cohort import Cohort, Source
 from custom_components.review.save_layers import SaveLayers
 from custom_components.review.store import Item
 
 
-def draw(cohort: Cohort, workers: int | None = None) -> Counter[str]:
-    """Draw all pictures of a cohort that are missing; a bar shows how far it is.
+def draw_source(cohort: Cohort, source: Source, cases: list[Case], workers: int | None = None) -> Counter[str]:
+    """Draw the pictures of a source that are missing; a bar shows how far it is.
+
+    Args:
+        cohort: that it is of.
+        source: with segmentations.
+        cases: as `Cohort.cases` gives them.
+        workers: processes; default one for each processor.
 
     Returns:
         How many were drawn (`ok`), there before (`skipped`), and `set_aside`.
@@ -25,16 +33,13 @@ def draw(cohort: Cohort, workers: int | None = None) -> Counter[str]:
     Raises:
         OSError: the pictures cannot be written.
     """
-    counts: Counter[str] = Counter()
-    for source in cohort.sources:
-        if source.segmentations and not cohort.is_drawn(source):
-            transform, files = (
-                _transform(cohort, source.model),
-                lambda one, model=source.model: cohort.files(model, one),
-            )
-            table = cohort.table(source.model)
-            counts += draw_cases(cohort.cases(source), transform, table, files_of=files, workers=workers)
-    return counts
+    return draw_cases(
+        cases,
+        _transform(cohort, source.model),
+        cohort.table(source.model),
+        files_of=partial(cohort.files, source.model),
+        workers=workers,
+    )
 
 
 def redraw(cohort: Cohort, item: Item) -> str:

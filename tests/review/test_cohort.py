@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import nibabel as nib
@@ -17,7 +18,7 @@ from custom_components.data.montage_png import read_montage_png
 from custom_components.data.qa_inference import find_montage_cases
 from custom_components.report.montages import write_montages as write_large_montages
 from custom_components.review.cohort import Cohort, Source
-from custom_components.review.drawing import draw
+from custom_components.review.drawing import draw_source
 from custom_components.review.layers import layer_path, read_geometry
 from custom_components.review.pictures import picture_file
 from custom_components.review.store import Item
@@ -29,10 +30,17 @@ def volumes(tmp_path: Path, **options) -> Cohort:
     return Cohort([source], tmp_path / "pictures", (4.0, 4.0, 5.0), (24, 24, 12))
 
 
+def draw(cohort: Cohort) -> Counter[str]:
+    """Draw what is missing; say how many cases came to which end."""
+    counts: Counter[str] = Counter()
+    cohort.find(lambda source, cases: counts.update(draw_source(cohort, source, cases, 0)))
+    return counts
+
+
 def test_the_layers_with_the_overlays_opacity_are_the_montage(tmp_path: Path):
     write_volumes(tmp_path, ("a",))
     cohort = volumes(tmp_path)
-    draw(cohort, 0)
+    draw(cohort)
     (item,) = cohort.find()
     write_large_montages(
         tmp_path / "images", tmp_path / "segmentations", tmp_path / "large", pixdim=(4, 4, 5), roi_size=(24, 24, 12),
@@ -49,7 +57,7 @@ def test_the_layers_with_the_overlays_opacity_are_the_montage(tmp_path: Path):
 def test_a_place_in_the_montage_is_a_place_in_the_volume(tmp_path: Path):
     write_volumes(tmp_path, ("a",))
     cohort = volumes(tmp_path)
-    draw(cohort, 0)
+    draw(cohort)
     (item,) = cohort.find()
     organs = np.asarray(Image.open(cohort.layer(item, "organs")))
     rows, columns = np.nonzero(organs == INDEX["liver"])
@@ -96,17 +104,17 @@ def test_a_window_is_what_is_black_and_white(tmp_path: Path):
 def test_pictures_are_drawn_once_and_again_if_a_file_changes(tmp_path: Path):
     write_volumes(tmp_path)
     cohort = volumes(tmp_path)
-    assert draw(cohort, 0)["ok"] == 2
+    assert draw(cohort)["ok"] == 2
     times = [path.stat().st_mtime_ns for path in sorted(cohort.folder.rglob("*.png"))]
-    assert not draw(cohort, 0)
+    assert not draw(cohort)
     assert [path.stat().st_mtime_ns for path in sorted(cohort.folder.rglob("*.png"))] == times
     write_volumes(tmp_path, ("a",), label=1)
-    assert draw(cohort, 0) == {"ok": 1, "skipped": 1}
+    assert draw(cohort) == {"ok": 1, "skipped": 1}
     assert np.asarray(Image.open(layer_path(cohort.pictures(""), "a", "organs"))).max() == INDEX["spleen"]
     layer_path(cohort.pictures(""), "b", "organs").unlink()
-    assert draw(cohort, 0) == {"ok": 1, "skipped": 1}
+    assert draw(cohort) == {"ok": 1, "skipped": 1}
     other = Cohort(cohort.sources, cohort.folder, (4.0, 4.0, 5.0), (20, 20, 12))
-    assert draw(other, 0)["ok"] == 2
+    assert draw(other)["ok"] == 2
 
 
 def test_a_bad_case_is_set_aside_and_not_tried_at_every_start(tmp_path: Path):
@@ -114,8 +122,8 @@ def test_a_bad_case_is_set_aside_and_not_tried_at_every_start(tmp_path: Path):
     (tmp_path / "segmentations" / "b.nii.gz").write_bytes(b"no volume")
     (tmp_path / "segmentations" / "c.nii.gz").write_bytes(b"no image of it")
     cohort = volumes(tmp_path)
-    assert draw(cohort, 0) == {"ok": 1, "set_aside": 2}
-    assert cohort.is_drawn(cohort.sources[0])
+    assert draw(cohort) == {"ok": 1, "set_aside": 2}
+    assert not draw(cohort)
     faults = {item.case_id: item.fault for item in cohort.find()}
     assert faults["a"] == ""
     assert "b.nii.gz" in faults["b"]
@@ -126,7 +134,7 @@ def test_a_bad_case_is_set_aside_and_not_tried_at_every_start(tmp_path: Path):
 def test_the_numbering_of_segmentations_is_followed(tmp_path: Path):
     write_volumes(tmp_path, ("a",), label=1)  # the liver of FLARE 2022
     cohort = volumes(tmp_path, label_set="flare22")
-    draw(cohort, 0)
+    draw(cohort)
     (item,) = cohort.find()
     assert np.asarray(Image.open(cohort.layer(item, "organs"))).max() == INDEX["liver"]
     assert cohort.case(item)["fingerprint"] == item.made_from == cohort.made_from(item)
@@ -197,7 +205,7 @@ def test_every_organ_has_its_colour_in_the_layer(tmp_path: Path):
     labels[4:16, 6:10, 5] = np.arange(1, 13)[:, None]
     nib.save(nib.Nifti1Image(labels, nib.load(path).affine), path)  # type: ignore[attr-defined]
     cohort = volumes(tmp_path)
-    draw(cohort, 0)
+    draw(cohort)
     (item,) = cohort.find()
     shown = np.asarray(Image.open(cohort.layer(item, "organs")).convert("RGBA"))
     found = {tuple(pixel[:3]) for pixel in shown[shown[..., 3] > 0].tolist()}
