@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -24,13 +25,12 @@ def volume_files(folder: str | Path) -> dict[str, list[Path]]:
     """
     root = _folder(folder)
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(root.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if (nested := segmentation_path(root, path.name)).is_file():
-            found[path.name].append(nested)
-        elif path.name.lower().endswith(VOLUME_SUFFIXES) and path.is_file():
-            found[case_id_of(path)].append(path)
+    for name in _names(root):
+        if os.path.isdir(path := os.path.join(root, name)):
+            if (nested := segmentation_path(root, name)).is_file():
+                found[name].append(nested)
+        elif name.lower().endswith(VOLUME_SUFFIXES) and os.path.isfile(path):
+            found[case_id_of(name)].append(Path(path))
     if not found:
         raise ValueError(f"{root} holds no <case>/<case>_seg.nii.gz and no <case>.nii.gz")
     return dict(found)
@@ -43,7 +43,7 @@ def montage_files(folder: str | Path) -> dict[str, list[Path]]:
         ValueError: it is no folder, or holds no such file.
     """
     root = _folder(folder)
-    paths = [path for path in sorted(root.iterdir()) if path.suffix.lower() == MONTAGE_SUFFIX and path.name[0] != "."]
+    paths = [root / name for name in _names(root) if name.lower().endswith(MONTAGE_SUFFIX)]
     if not paths:
         raise ValueError(f"{root} holds no <case>{MONTAGE_SUFFIX}")
     found: dict[str, list[Path]] = defaultdict(list)
@@ -90,6 +90,11 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in a folder, without what is hidden."""
+    return sorted(name for name in os.listdir(folder) if name[0] != ".")
 
 
 def _folder(folder: str | Path) -> Path:

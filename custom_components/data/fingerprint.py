@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 import nibabel as nib
@@ -13,7 +15,7 @@ FINGERPRINT = "fingerprint"
 """Key of an image's fingerprint in an item, and in the meta data of its images."""
 
 
-def fingerprint(image: str | Sequence[str]) -> str:
+def fingerprint(image: str | Sequence[str | Path]) -> str:
     """Return a short text that changes when an image is replaced: of the names, sizes and times of its files.
 
     Args:
@@ -22,11 +24,15 @@ def fingerprint(image: str | Sequence[str]) -> str:
     Raises:
         OSError: a file cannot be looked at.
     """
-    paths = [Path(image)] if isinstance(image, str) else [Path(path) for path in image]
-    files = sorted(file for path in paths for file in (path.iterdir() if path.is_dir() else [path]))
+    files: list[tuple[Path, os.stat_result]] = []
+    for path in [Path(image)] if isinstance(image, str) else map(Path, image):
+        status = path.stat()
+        if S_ISDIR(status.st_mode):
+            files += [(file, file.stat()) for file in path.iterdir()]
+        else:
+            files.append((path, status))
     digest = hashlib.sha256()
-    for file in files:
-        status = file.stat()
+    for file, status in sorted(files, key=lambda one: one[0]):
         digest.update(f"{file.name}/{status.st_size}/{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 

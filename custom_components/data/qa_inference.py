@@ -143,7 +143,7 @@ def volume_case(case_id: str, cts: Found, labels: Found, context: Sequence[str] 
 def with_fingerprint(case: Case, files: Sequence[Sequence[Path]], context: Sequence[str] = ()) -> Case:
     """Note what a case's files and the context are, or why a file cannot be looked at."""
     try:
-        prints = [fingerprint([str(path) for path in paths]) for paths in files]
+        prints = [fingerprint(paths) for paths in files]
     except OSError as error:
         return {**case, ERROR: f"{case[SOURCE]}: {error.strerror}"}
     return {**case, FINGERPRINT: hashlib.sha256("\n".join([*prints, *context]).encode()).hexdigest()[:16]}

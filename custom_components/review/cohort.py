@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from custom_components.data.qa_inference import (
 )
 from custom_components.data.score_files import read_scores
 from custom_components.grid_settings import checked_hu_window, checked_pixdim, checked_roi_size
-from custom_components.review.layers import LAYERS, layer_path
+from custom_components.review.layers import LAYERS, layer_name, layer_path
 from custom_components.review.store import Item
 
 TABLE = "pictures.csv"
@@ -111,8 +112,10 @@ class Cohort:
         if source.montages:
             return [_inside(case, Path(source.montages)) for case in cases]
         cases = skip_finished(cases, self.table(source.model).read(), None)
+        pictures = self.pictures(source.model)
+        drawn = set(os.listdir(pictures)) if pictures.is_dir() else set()
         for case in cases:
-            if SKIPPED in case and not all(file.is_file() for file in self.files(source.model, case[CASE_ID])):
+            if SKIPPED in case and not drawn.issuperset(layer_name(case[CASE_ID], layer) for layer in LAYERS):
                 del case[SKIPPED]
         return cases
 

@@ -60,6 +60,16 @@ class Geometry(NamedTuple):
         return None if voxel is None else (np.asarray(self.affine) @ (*voxel, 1))[:3].tolist()
 
 
+def layer_name(case_id: str, layer: str) -> str:
+    """Name of the file of a layer of a case.
+
+    Example:
+        >>> layer_name("a.1", "ct")
+        'a.1.ct.png'
+    """
+    return f"{case_id}.{layer}.png"
+
+
 def layer_path(folder: str | Path, case_id: str, layer: str) -> Path:
     """Where a layer of a case lies.
 
@@ -67,7 +77,7 @@ def layer_path(folder: str | Path, case_id: str, layer: str) -> Path:
         >>> layer_path("layers", "a.1", "ct").as_posix()
         'layers/a.1.ct.png'
     """
-    return Path(folder) / f"{case_id}.{layer}.png"
+    return Path(folder) / layer_name(case_id, layer)
 
 
 EXAMPLE_PARTS = ("montage", "slice")

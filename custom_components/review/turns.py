@@ -29,8 +29,9 @@ _UNRATED = """
 """
 
 _CHANGED = """
-    SELECT DISTINCT event.item FROM event JOIN item USING (item)
-    WHERE event.rater = :rater AND kind = 'rating' AND is_there AND fault = '' AND item.sha256 != ''
+    SELECT DISTINCT event.item FROM event JOIN item USING (item) LEFT JOIN turn USING (rater, place)
+    WHERE event.rater = :rater AND event.kind = 'rating' AND is_there AND fault = '' AND item.sha256 != ''
+    AND turn.kind IS NOT 'adjudication'
     AND NOT EXISTS (
         SELECT 1 FROM event AS other
         WHERE other.item = item.item AND other.kind = 'rating' AND other.rater = :rater

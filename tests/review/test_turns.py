@@ -173,6 +173,16 @@ def test_new_cases_join_after_a_new_start(store: Store):
     assert not {turn.item for turn in more} & {turn.item for turn in shown}
 
 
+def test_who_decided_about_a_file_that_changes_is_not_asked_to_code_it_twice(store: Store):
+    fill(store, 2)
+    turns = Turns(store, Plan(repeats=0))
+    decided = store.number("SELECT min(item) FROM item")
+    turns.add_adjudication("Cora", [decided])
+    code(store, turns.following("Cora", 0, 1, adjudication=True)[0], 1)
+    store.run("UPDATE item SET sha256 = 'new' WHERE item = ?", decided)
+    assert [turn.kind for turn in go_through(store, turns, "Cora")] == ["first", "first"]
+
+
 @pytest.mark.parametrize(("spread", "expected"), [(2, 1), (1, 2)])
 def test_disagreements_wait_for_a_decision_until_there_is_one(store: Store, spread: int, expected: int):
     fill(store, 3)
