@@ -180,7 +180,7 @@ class Server:
         with closing(self.client()) as client:
             place = 0
             while len(times) < count:
-                (turn,) = client.get("/api/next", params={"after": place, "count": 1}).json()["turns"]
+                (turn,) = client.post("/api/next", json={"after": place}).json()["turns"]
                 place = turn["place"]
                 for layer in turn["layers"]:
                     start = time.perf_counter()

@@ -115,7 +115,7 @@ def start(cohort: Path, *words: str) -> tuple[subprocess.Popen[str], str, str]:
 def code_one(origin: str, token: str, **options) -> None:
     with httpx.Client(base_url=origin, headers={"Origin": origin}, trust_env=False, timeout=30, **options) as client:
         client.post("/api/enter", json={"token": token, "rater": "Anna"}).raise_for_status()
-        (turn,) = client.get("/api/next").json()["turns"]
+        (turn,) = client.post("/api/next", json={}).json()["turns"]
         wish = {"place": turn["place"], "version": turn["version"], "code": 2, "seconds": 3, "request": "r"}
         client.post("/api/rate", json={**wish, "previous": None}).raise_for_status()
 

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,7 +31,7 @@ READING = frozenset({"GET", "HEAD"})
 
 
 class TooLarge(Exception):  # noqa: N818 - an answer, no error of the program
-    """A request is larger than it may be."""
+    """A request is larger than it may be; the application reads that when it reads the body."""
 
 
 class Guard:
@@ -79,16 +78,10 @@ class Guard:
             message = await receive()
             read += len(message.get("body", b""))
             if read > limit:
-                raise TooLarge
+                raise TooLarge(f"more than {limit} bytes")
             return message
 
-        try:
-            await self.app(scope, bounded_receive, guarded_send)
-        except TooLarge:
-            response = JSONResponse({"error": f"more than {limit} bytes"}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            await response(scope, receive, guarded_send)
-        except ClientDisconnect:
-            return None
+        await self.app(scope, bounded_receive, guarded_send)
 
     def _refusal(self, scope: Scope, headers: Headers, limit: int) -> tuple[HTTPStatus, str] | None:
         if headers.get("host", "").lower() not in self._hosts:

@@ -38,7 +38,15 @@ class Saved:
 
 
 def rate(
-    store: Store, turn: Turn, code: int, *, sha256: str, seconds: float, request: str, previous: int | None
+    store: Store,
+    turn: Turn,
+    code: int,
+    *,
+    sha256: str,
+    seconds: float,
+    request: str,
+    previous: int | None,
+    reason: str = "",
 ) -> Saved:
     """Store a code of what a rater was shown.
 
@@ -50,6 +58,7 @@ def rate(
         seconds: that the rater looked.
         request: a name of this wish; a wish that comes again, because the answer was lost, is done once.
         previous: event of the rating that the page knows for this turn, None if it knows of none.
+        reason: for the code, see `reason_of`.
 
     Raises:
         ValueError: the code or the seconds cannot be.
@@ -60,42 +69,65 @@ def rate(
     if not 0 <= seconds < math.inf:
         raise ValueError(f"seconds is {seconds!r}, expected a number of seconds")
     with store.transaction():
-        if done := _done_before(store, turn.rater, request):
+        if done := done_before(store, turn.rater, request):
             return done
         standing = rating_of(store, turn)
         if standing != previous:
             raise Conflict("rated elsewhere")
-        values = (request, turn.rater, turn.place, turn.item, sha256, int(code), min(seconds, LONGEST_TURN), now())
         event = store.run(
-            "INSERT INTO event (request, kind, rater, place, item, sha256, code, seconds, at)"
-            " VALUES (?, 'rating', ?, ?, ?, ?, ?, ?, ?)",
-            *values,
-        )
+            "INSERT INTO event (request, kind, rater, place, item, sha256, code, seconds, at, reason)"
+            " VALUES (?, 'rating', ?, ?, ?, ?, ?, ?, ?, ?)",
+            request, turn.rater, turn.place, turn.item, sha256, int(code), min(seconds, LONGEST_TURN), now(), reason,
+        )  # fmt: skip
     return Saved(event, turn.place, int(code))
 
 
-def flag(store: Store, turn: Turn, reasons: Sequence[str], text: str, *, sha256: str, request: str) -> Saved:
-    """Store what a rater says is wrong; nothing chosen and no text takes an earlier flag away.
+def reason_of(reasons: Sequence[str], text: str) -> str:
+    """What is wrong, as it is stored.
 
     Args:
-        store: to write to.
-        turn: what was shown.
         reasons: some of `REASONS`.
         text: the rater's own words.
-        sha256: of the file that was shown.
-        request: see `rate`.
 
     Raises:
         ValueError: a reason is unknown, or the text too long.
+
+    Example:
+        >>> reason_of(["spleen", "liver"], " half of  it ")
+        'liver, spleen; half of it'
     """
     if unknown := [one for one in reasons if one not in REASONS]:
         raise ValueError(f"reason is {unknown[0]!r}, expected one of {', '.join(REASONS)}")
     text = " ".join(text.split())
     if len(text) > LONGEST_REASON:
         raise ValueError(f"text has {len(text)} letters, expected at most {LONGEST_REASON}")
-    reason = "; ".join(filter(None, [", ".join(one for one in REASONS if one in reasons), text]))
+    return "; ".join(filter(None, [", ".join(one for one in REASONS if one in reasons), text]))
+
+
+def reason_parts(reason: str) -> tuple[list[str], str]:
+    """Take apart what `reason_of` has put together.
+
+    Example:
+        >>> reason_parts("liver, spleen; half of it"), reason_parts("unclear")
+        ((['liver', 'spleen'], 'half of it'), ([], 'unclear'))
+    """
+    chosen, _, text = reason.partition("; ")
+    reasons = [one for one in REASONS if one in chosen.split(", ")]
+    return reasons, text if reasons else reason
+
+
+def flag(store: Store, turn: Turn, reason: str, *, sha256: str, request: str) -> Saved:
+    """Store what a rater says is wrong; an empty reason takes an earlier flag away.
+
+    Args:
+        store: to write to.
+        turn: what was shown.
+        reason: see `reason_of`.
+        sha256: of the file that was shown.
+        request: see `rate`.
+    """
     with store.transaction():
-        if done := _done_before(store, turn.rater, request):
+        if done := done_before(store, turn.rater, request):
             return done
         event = store.run(
             "INSERT INTO event (request, kind, rater, place, item, sha256, at, reason)"
@@ -105,18 +137,29 @@ def flag(store: Store, turn: Turn, reasons: Sequence[str], text: str, *, sha256:
         return Saved(event, turn.place, code_of(store, turn.rater, turn.place))
 
 
-def undo(store: Store, rater: str, *, request: str) -> Saved | None:
+def undo(store: Store, rater: str, *, request: str, meant: int | None = None) -> Saved | None:
     """Take back the last thing that a rater did and that was not taken back, as a further entry.
+
+    Args:
+        store: to write to.
+        rater: who did it.
+        request: see `rate`.
+        meant: event that the page means; None if it knows of none.
 
     Returns:
         The turn that it was about, and the code that stands there now; None if there is nothing to take back.
+
+    Raises:
+        Conflict: the rater did something else since, in another window.
     """
     with store.transaction():
-        if done := _done_before(store, rater, request):
+        if done := done_before(store, rater, request):
             return done
         last = store.row("SELECT * FROM done WHERE rater = ? AND place > 0 ORDER BY event DESC LIMIT 1", rater)
         if last is None:
             return None
+        if meant not in (None, last["event"]):
+            raise Conflict("undo")
         event = store.run(
             "INSERT INTO event (request, kind, rater, place, item, sha256, at, undone)"
             " VALUES (?, 'undo', ?, ?, ?, ?, ?, ?)",
@@ -143,12 +186,17 @@ def code_of(store: Store, rater: str, place: int) -> int | None:
     return row["code"] if row else None
 
 
-def flag_of(store: Store, turn: Turn) -> str:
-    """The reason that stands for a turn, empty if there is none."""
+def standing_reason(store: Store, turn: Turn) -> tuple[str, bool]:
+    """The reason that stands for a turn, of its flag or else of its code; and whether it is that of a flag."""
     row = store.row("SELECT reason FROM flag WHERE rater = ? AND place = ?", turn.rater, turn.place)
-    return row["reason"] if row else ""
+    if row and row["reason"]:
+        return row["reason"], True
+    event = rating_of(store, turn)
+    row = store.row("SELECT reason FROM event WHERE event = ?", event) if event and row is None else None
+    return row["reason"] if row else "", False
 
 
-def _done_before(store: Store, rater: str, request: str) -> Saved | None:
+def done_before(store: Store, rater: str, request: str) -> Saved | None:
+    """What became of a wish that was fulfilled before."""
     row = store.row("SELECT event, place FROM event WHERE request = ? AND rater = ?", request, rater)
     return Saved(row["event"], row["place"], code_of(store, rater, row["place"])) if row else None

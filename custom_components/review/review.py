@@ -28,12 +28,14 @@ class Rules:
         show_scores: QA scores.
         adjudicate: let any disagreement be decided, not only that of 0 and 2.
         ask_reasons: ask which organs are wrong where a code is 1 or 2.
+        exports: let the page export codes, which tells case ids, models and which montages were repeats.
     """
 
     show_ids: bool = False
     show_scores: bool = False
     adjudicate: bool = False
     ask_reasons: bool = False
+    exports: bool = True
 
 
 class Review:
@@ -101,16 +103,16 @@ class Review:
             item = self.fresh(self.store.item(turn.item))
         except LookupError:
             return None
-        reason = ratings.flag_of(self.store, turn)
-        chosen, _, text = reason.partition("; ")
-        reasons = [one for one in ratings.REASONS if one in chosen.split(", ")]
+        reason, is_flagged = ratings.standing_reason(self.store, turn)
+        reasons, text = ratings.reason_parts(reason)
         shown: dict[str, Any] = {
             "place": turn.place,
             "version": self.version(turn, item),
             "code": ratings.code_of(self.store, turn.rater, turn.place),
             "rating": ratings.rating_of(self.store, turn),
             "reasons": reasons,
-            "text": text if reasons else reason,
+            "text": text,
+            "flagged": is_flagged,
             "layers": ["ct", "organs"] if item.segmentation else ["ct"],
             "planes": bool(item.segmentation),
             "adjudication": turn.kind == "adjudication",
@@ -151,12 +153,12 @@ class Review:
             raise Conflict("changed")
         return item
 
-    def rate(self, turn: Turn, version: str, code: int, *, seconds: float, request: str, previous: int | None) -> Saved:
+    def rate(self, turn: Turn, version: str, code: int, *, request: str, **options: Any) -> Saved:
         """Store a code, see `custom_components.review.ratings.rate`; nothing is stored of a file that has changed."""
+        if done := ratings.done_before(self.store, turn.rater, request):
+            return done
         item = self.shown(turn, version)
-        return ratings.rate(
-            self.store, turn, code, sha256=item.sha256, seconds=seconds, request=request, previous=previous
-        )
+        return ratings.rate(self.store, turn, code, sha256=item.sha256, request=request, **options)
 
     def planes(self, turn: Turn, version: str, x: float, y: float) -> dict[str, Any]:
         """What the page needs for planes: shape, voxel size, and the voxel at a place of the montage.
@@ -186,10 +188,12 @@ class Review:
             raise KeyError(turn.place)
         return item
 
-    def flag(self, turn: Turn, version: str, reasons: list[str], text: str, *, request: str) -> Saved:
+    def flag(self, turn: Turn, version: str, reason: str, *, request: str) -> Saved:
         """Store what is wrong, see `custom_components.review.ratings.flag`."""
+        if done := ratings.done_before(self.store, turn.rater, request):
+            return done
         item = self.shown(turn, version)
-        return ratings.flag(self.store, turn, reasons, text, sha256=item.sha256, request=request)
+        return ratings.flag(self.store, turn, reason, sha256=item.sha256, request=request)
 
     def progress(self, rater: str) -> dict[str, int]:
         """How many turns a rater has coded, of how many, and how many cases wait for a decision."""

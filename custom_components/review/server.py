@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import json
+import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from custom_components.anatomy import JUDGED_ORGANS, ORGANS
 from custom_components.data.code_values import CODES
 from custom_components.review import ratings
-from custom_components.review.guard import Guard
+from custom_components.review.guard import Guard, TooLarge
 from custom_components.review.layers import EXAMPLE_PARTS, WINDOWS, example_path
 from custom_components.review.niivue import niivue_module
 from custom_components.review.ratings import Conflict
+from custom_components.review.requests import (
+    Refused,
+    json_body,
+    query_number,
+    seconds_of,
+    text_of,
+    whole_number,
+    words_of,
+)
 from custom_components.review.review import Review
 from custom_components.review.sessions import Sessions
 from custom_components.review.turns import Turn
@@ -30,26 +40,16 @@ from custom_components.review.turns import Turn
 STATIC = Path(__file__).with_name("static")
 IMPORT = "/api/import"
 
+END = 10**15 - 1
+"""A place after all others."""
+
 MOST_AHEAD = 8
 """Turns that a page may ask for at once."""
 
 
-class Refused(Exception):  # noqa: N818 - an answer, no error of the program
-    """A request that gets no answer but this one.
-
-    Args:
-        status: of HTTP.
-        text: one line for people.
-    """
-
-    def __init__(self, status: HTTPStatus, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 def make_app(
     review: Review, sessions: Sessions, *, hosts: Collection[str], scheme: str = "http", cookie: str = "review"
-) -> Starlette:
+) -> ASGIApp:
     """Make the application.
 
     Args:
@@ -65,11 +65,12 @@ def make_app(
     routes += [Route(f"/{name}", partial(_static, page, name)) for name in page if name != "index.html"]
     for path, function, methods in api.routes():
         routes.append(Route(path, function, methods=methods))
-    guard = Middleware(Guard, hosts=hosts, scheme=scheme, large_paths=(IMPORT,))
     handlers = {
         Refused: _refused, Conflict: _conflict, ValueError: _bad_value, LookupError: _not_there,
+        TooLarge: _too_large, ClientDisconnect: _gone, sqlite3.Error: _not_stored, OSError: _not_read, Exception: _broken,
     }  # fmt: skip
-    return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    return Guard(app, hosts=hosts, scheme=scheme, large_paths=(IMPORT,))
 
 
 async def _static(page: Mapping[str, Path], name: str, request: Request) -> Response:
@@ -84,7 +85,6 @@ class _Api:
     def routes(self) -> list[tuple[str, Callable[[Request], Awaitable[Response]], list[str]]]:
         reading = {
             "/api/state": self.state,
-            "/api/next": self.next,
             "/api/turn/{place:int}": self.turn,
             "/api/around": self.around,
             "/api/montage/{place:int}/{layer:str}": self.montage,
@@ -101,6 +101,7 @@ class _Api:
             "/api/enter": self.enter,
             "/api/leave": self.leave,
             "/api/invite": self.invite,
+            "/api/next": self.next,
             "/api/rate": self.rate,
             "/api/flag": self.flag,
             "/api/undo": self.undo,
@@ -113,8 +114,8 @@ class _Api:
         ]
 
     async def enter(self, request: Request) -> Response:
-        body = await _body(request)
-        session = self.sessions.enter(_text(body, "token"), _text(body, "rater"))
+        body = await json_body(request)
+        session = self.sessions.enter(text_of(body, "token"), text_of(body, "rater"))
         if session is None:
             raise Refused(HTTPStatus.UNAUTHORIZED, "this address was used before; the terminal shows a new one")
         response = JSONResponse({"rater": self.sessions.rater_of(session)})
@@ -126,7 +127,7 @@ class _Api:
     async def leave(self, request: Request) -> Response:
         self._rater(request)
         self.sessions.leave(request.cookies[self._cookie])
-        response = JSONResponse({})
+        response = JSONResponse({"token": self.sessions.new_token()})
         response.delete_cookie(self._cookie, httponly=True, samesite="strict", secure=self._is_secure)
         return response
 
@@ -138,14 +139,23 @@ class _Api:
         rater = self._rater(request)
         progress = await run_in_threadpool(self.review.progress, rater)
         return JSONResponse(
-            {"rater": rater, "progress": progress, "asks_reasons": self.review.rules.ask_reasons, **_FIXED}
+            {
+                "rater": rater,
+                "progress": progress,
+                "asks_reasons": self.review.rules.ask_reasons,
+                "exports": self.review.rules.exports,
+                **_FIXED,
+            }
         )
 
     async def next(self, request: Request) -> Response:
-        rater = self._rater(request)
-        after, count = _number(request, "after", 0), min(_number(request, "count", 1), MOST_AHEAD)
-        adjudication = _number(request, "adjudication", 0) == 1
-        turns = await run_in_threadpool(self.review.following, rater, after, count, adjudication=adjudication)
+        rater, body = self._rater(request), await json_body(request)
+        after, count = whole_number(body, "after", 0), whole_number(body, "count", 1)
+        if after < 0 or not 1 <= count <= MOST_AHEAD:
+            raise ValueError(f"after is {after} and count {count}, expected 0 or more, and 1 to {MOST_AHEAD}")
+        turns = await run_in_threadpool(
+            self.review.following, rater, after, count, adjudication=body.get("adjudication") is True
+        )
         return JSONResponse({"turns": turns})
 
     async def turn(self, request: Request) -> Response:
@@ -157,7 +167,7 @@ class _Api:
 
     async def around(self, request: Request) -> Response:
         rater = self._rater(request)
-        before, after = self.review.turns.around(rater, _number(request, "place", 0))
+        before, after = self.review.turns.around(rater, query_number(request, "place", END))
         return JSONResponse({"before": before, "after": after})
 
     async def montage(self, request: Request) -> Response:
@@ -168,7 +178,7 @@ class _Api:
 
     async def planes(self, request: Request) -> Response:
         turn, version = self._turn(request), request.query_params.get("version", "")
-        x, y = _number(request, "x", 0), _number(request, "y", 0)
+        x, y = query_number(request, "x"), query_number(request, "y")
         info = await run_in_threadpool(self.review.planes, turn, version, x, y)
         viewer = {"niivue": niivue_module() is not None, "colours": _COLOURS}
         return JSONResponse(info | viewer | {"windows": WINDOWS})
@@ -209,12 +219,12 @@ class _Api:
         return JSONResponse(await run_in_threadpool(self.review.results))
 
     async def export_csv(self, request: Request) -> Response:
-        self._rater(request)
+        self._exporter(request)
         text = await run_in_threadpool(self.review.helper.run, "results:export_csv", self.review.store.path)
         return Response(text, media_type="text/csv", headers=_download("codes.csv"))
 
     async def export_json(self, request: Request) -> Response:
-        self._rater(request)
+        self._exporter(request)
         found = await run_in_threadpool(self.review.results)
         history = await run_in_threadpool(self.review.store.history)
         return JSONResponse({**found, "history": history}, headers=_download("codes.json"))
@@ -230,36 +240,30 @@ class _Api:
         return import_text(self.review, content)
 
     async def rate(self, request: Request) -> Response:
-        rater, body = self._rater(request), await _body(request)
-        turn = self.review.turns.turn(rater, _whole(body, "place"))
-        previous = None if body.get("previous") is None else _whole(body, "previous")
-        seconds = body.get("seconds")
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise ValueError(f"seconds is {str(seconds)[:80]!r}, expected a number")
+        rater, body = self._rater(request), await json_body(request)
+        turn = self.review.turns.turn(rater, whole_number(body, "place"))
         saved = await run_in_threadpool(
-            self.review.rate, turn, _text(body, "version"), _whole(body, "code"), seconds=float(seconds),
-            request=_text(body, "request"), previous=previous,
+            self.review.rate, turn, text_of(body, "version"), whole_number(body, "code"), seconds=seconds_of(body),
+            request=text_of(body, "request"), previous=_event(body, "previous"), reason=_reason(body),
         )  # fmt: skip
-        return await self._saved(rater, saved)
+        return _saved(saved)
 
     async def flag(self, request: Request) -> Response:
-        rater, body = self._rater(request), await _body(request)
-        turn = self.review.turns.turn(rater, _whole(body, "place"))
-        reasons = body.get("reasons")
-        if not isinstance(reasons, list) or not all(isinstance(one, str) for one in reasons):
-            raise ValueError(f"reasons is {str(reasons)[:80]!r}, expected a list of texts")
+        rater, body = self._rater(request), await json_body(request)
+        turn = self.review.turns.turn(rater, whole_number(body, "place"))
         saved = await run_in_threadpool(
-            self.review.flag, turn, _text(body, "version"), reasons, _text(body, "text", longest=5000, empty=True),
-            request=_text(body, "request"),
-        )  # fmt: skip
-        return await self._saved(rater, saved)
+            self.review.flag, turn, text_of(body, "version"), _reason(body), request=text_of(body, "request")
+        )
+        return _saved(saved)
 
     async def undo(self, request: Request) -> Response:
-        rater, body = self._rater(request), await _body(request)
-        saved = await run_in_threadpool(ratings.undo, self.review.store, rater, request=_text(body, "request"))
+        rater, body = self._rater(request), await json_body(request)
+        saved = await run_in_threadpool(
+            ratings.undo, self.review.store, rater, request=text_of(body, "request"), meant=_event(body, "last")
+        )
         if saved is None:
             raise Refused(HTTPStatus.NOT_FOUND, "nothing to undo")
-        return await self._saved(rater, saved)
+        return _saved(saved)
 
     async def adjudicate(self, request: Request) -> Response:
         rater = self._rater(request)
@@ -267,19 +271,21 @@ class _Api:
         await run_in_threadpool(self.review.turns.add_adjudication, rater, items[:100])
         return JSONResponse({"to_decide": len(items)})
 
-    async def _saved(self, rater: str, saved: ratings.Saved) -> Response:
-        progress = await run_in_threadpool(self.review.progress, rater)
-        answer = {"event": saved.event, "place": saved.place, "code": saved.code, "progress": progress}
-        return JSONResponse(answer)
-
     def _rater(self, request: Request) -> str:
         rater = self.sessions.rater_of(request.cookies.get(self._cookie, ""))
         if rater is None:
-            raise Refused(HTTPStatus.UNAUTHORIZED, "open the address that the terminal shows")
+            raise Refused(HTTPStatus.UNAUTHORIZED, "open the address that the terminal shows; it is good for one rater")
+        if request.headers.get("x-rater", quote(rater, safe=_UNQUOTED)) != quote(rater, safe=_UNQUOTED):
+            raise Refused(HTTPStatus.CONFLICT, f"{rater} is in now in this browser: load the page again", "rater")
         return rater
 
+    def _exporter(self, request: Request) -> None:
+        self._rater(request)
+        if not self.review.rules.exports:
+            raise Refused(HTTPStatus.FORBIDDEN, "an export tells which model is which: it is made by --export")
+
     def _turn(self, request: Request) -> Turn:
-        return self.review.turns.turn(self._rater(request), request.path_params["place"])
+        return self.review.turns.turn(self._rater(request), min(request.path_params["place"], END))
 
 
 _FIXED = {
@@ -304,47 +310,53 @@ _COLOURS = {
 """The organs' colours as NiiVue wants them."""
 
 
+_UNQUOTED = "-_.!~*'()"
+"""What `encodeURIComponent` of JavaScript leaves as it is, besides letters and digits."""
+
+
+def _saved(saved: ratings.Saved) -> Response:
+    return JSONResponse({"event": saved.event, "place": saved.place, "code": saved.code})
+
+
+def _event(body: Mapping[str, Any], name: str) -> int | None:
+    return None if body.get(name) is None else whole_number(body, name)
+
+
+def _reason(body: Mapping[str, Any]) -> str:
+    text = text_of(body, "text", longest=5000, empty=True) if "text" in body else ""
+    return ratings.reason_of(words_of(body, "reasons"), text)
+
+
 def _download(name: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{name}"'}
 
 
-async def _body(request: Request) -> Mapping[str, Any]:
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        raise ValueError("the request is no JSON") from None
-    if not isinstance(body, dict):
-        raise ValueError("the request is no JSON object")
-    return body
-
-
-def _text(body: Mapping[str, Any], name: str, *, longest: int = 200, empty: bool = False) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or len(value) > longest or not (value or empty) or "\0" in value:
-        raise ValueError(f"{name} is {str(value)[:80]!r}, expected a text of at most {longest} letters")
-    return value
-
-
-def _whole(body: Mapping[str, Any], name: str) -> int:
-    value = body.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
-        raise ValueError(f"{name} is {str(value)[:80]!r}, expected a whole number")
-    return value
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise ValueError(f"{name} is {text[:80]!r}, expected a whole number")
-    return int(text)
-
-
 async def _refused(request: Request, error: Refused) -> Response:
-    return JSONResponse({"error": str(error)}, error.status)
+    return JSONResponse({"error": str(error)} | ({"conflict": error.conflict} if error.conflict else {}), error.status)
 
 
 async def _conflict(request: Request, error: Conflict) -> Response:
     return JSONResponse({"error": str(error), "conflict": str(error)}, HTTPStatus.CONFLICT)
+
+
+async def _not_stored(request: Request, error: sqlite3.Error) -> Response:
+    return JSONResponse({"error": f"the server cannot store it: {error}"}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def _not_read(request: Request, error: OSError) -> Response:
+    return JSONResponse({"error": f"the server cannot do it: {error.strerror}"}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "the server has made a mistake; its terminal shows which"}, 500)
+
+
+async def _too_large(request: Request, error: TooLarge) -> Response:
+    return JSONResponse({"error": str(error)}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+async def _gone(request: Request, error: ClientDisconnect) -> Response:
+    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
 
 
 async def _bad_value(request: Request, error: ValueError) -> Response:

@@ -39,7 +39,7 @@ class Rater:
         while not until.is_set():
             try:
                 if self.wish is None:
-                    (turn,) = self.client.get("/api/next", params={"after": 0}).json()["turns"]
+                    (turn,) = self.client.post("/api/next", json={}).json()["turns"]
                     self.sent += 1
                     self.wish = {
                         "place": turn["place"], "version": turn["version"], "code": self.sent % 3, "seconds": 1,

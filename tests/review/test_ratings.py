@@ -97,21 +97,23 @@ def test_what_is_undone_can_be_coded_again(store: Store, shown: list[Turn]):
 
 
 def test_a_flag_has_reasons_and_words_and_can_be_taken_away(store: Store, shown: list[Turn]):
-    flag(store, shown[0], ["spleen", "liver"], "  leaks\ninto the stomach ", sha256="aa", request="f1")
-    assert ratings.flag_of(store, shown[0]) == "liver, spleen; leaks into the stomach"
-    flag(store, shown[0], [], "", sha256="aa", request="f2")
-    assert ratings.flag_of(store, shown[0]) == ""
+    flag(
+        store, shown[0], ratings.reason_of(["spleen", "liver"], "  leaks\ninto the stomach "), sha256="aa", request="f1"
+    )
+    assert ratings.standing_reason(store, shown[0])[0] == "liver, spleen; leaks into the stomach"
+    flag(store, shown[0], "", sha256="aa", request="f2")
+    assert ratings.standing_reason(store, shown[0])[0] == ""
     undo(store, "Anna", request="u1")
-    assert ratings.flag_of(store, shown[0]).startswith("liver")
+    assert ratings.standing_reason(store, shown[0])[0].startswith("liver")
 
 
 @pytest.mark.parametrize(
     ("reasons", "text", "error"),
     [(["heart"], "", r"^reason is 'heart', expected one of liver"), ([], "x" * 501, r"^text has 501 letters")],
 )
-def test_a_flag_that_cannot_be_is_one_line(store: Store, shown: list[Turn], reasons: list, text: str, error: str):
+def test_a_reason_that_cannot_be_is_one_line(reasons: list, text: str, error: str):
     with pytest.raises(ValueError, match=error):
-        flag(store, shown[0], reasons, text, sha256="aa", request="f1")
+        ratings.reason_of(reasons, text)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(3, 1.0), (-1, 1.0), (True, 1.0), (0, -1.0), (0, float("nan"))])

@@ -73,7 +73,7 @@ def test_an_unrated_case_is_not_exported_as_a_success(open_review: OpenReview, t
     item = review.store.item(turn.item)
     flagged = turn if item.case_id != "case_0001" else review.turns.turn("Anna", 2)
     digest = review.store.item(flagged.item).sha256
-    flag(review.store, flagged, ["image itself bad"], "", sha256=digest, request="f")
+    flag(review.store, flagged, "image itself bad", sha256=digest, request="f")
     table = code_table(review.store)
     assert len(table) == 2
     assert table.set_index("case_id")["code"].dropna().to_dict() == {"case_0001": 2}
@@ -88,7 +88,7 @@ def test_the_export_is_read_back_as_it_was(open_review: OpenReview, tmp_path: Pa
     code_all(review, "Anna, MD", {"a": 0, "b": 2})
     shown = [review.turns.turn("Anna, MD", place) for place in (1, 2)]
     (turn,) = (one for one in shown if review.store.item(one.item).case_id == "b")
-    flag(review.store, turn, ["spleen"], 'the "tip"; cut', sha256=review.store.item(turn.item).sha256, request="f")
+    flag(review.store, turn, 'spleen; the "tip"; cut', sha256=review.store.item(turn.item).sha256, request="f")
     (tmp_path / "codes.csv").write_text(export_csv(review.store.path))
     table, problems = load_codes(tmp_path / "codes.csv", segmentations=tmp_path / "cohort" / "segmentations")
     assert not problems

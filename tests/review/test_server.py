@@ -40,8 +40,8 @@ class Page:
     def post(self, path: str, **body: Any):
         return self.client.post(path, content=json.dumps(body), headers=self.headers)
 
-    def next(self, after: int = 0, count: int = 1, **query: int) -> list[dict[str, Any]]:
-        answer = self.client.get("/api/next", params={"after": after, "count": count, **query})
+    def next(self, after: int = 0, count: int = 1, *, adjudication: bool = False) -> list[dict[str, Any]]:
+        answer = self.post("/api/next", after=after, count=count, adjudication=adjudication)
         assert answer.status_code == 200, answer.text
         return answer.json()["turns"]
 
@@ -121,7 +121,7 @@ def test_a_rater_codes_montages_one_after_the_other(enter: Enter):
 def test_ids_and_scores_are_hidden_unless_they_are_to_be_shown(enter: Enter):
     page = enter()
     (turn,) = page.next()
-    answer = page.client.get("/api/next").text + page.client.get(f"/api/turn/{turn['place']}").text
+    answer = page.post("/api/next").text + page.client.get(f"/api/turn/{turn['place']}").text
     assert "case_" not in answer
     assert not {"case_id", "model", "score", "sha256"} & set(turn)
 
@@ -216,7 +216,7 @@ def test_disagreements_are_decided_by_a_third(enter: Enter):
     cora = enter("Cora")
     waiting = cora.post("/api/adjudicate").json()["to_decide"]
     assert waiting > 0
-    turns = cora.next(0, 8, adjudication=1)
+    turns = cora.next(0, 8, adjudication=True)
     assert len(turns) == waiting
     assert all(turn["adjudication"] and turn["code"] is None for turn in turns)
     for turn in turns:
@@ -250,10 +250,10 @@ def test_layers_and_planes_of_a_ct(enter: Enter, tmp_path: Path):
 
 def test_without_a_session_nothing_is_answered(enter: Enter):
     page = enter(rater="")
-    reading = ["state", "next", "turn/1", "around", "montage/1/ct", "planes/1", "results", "export.csv", "export.json"]
+    reading = ["state", "turn/1", "around", "montage/1/ct", "planes/1", "results", "export.csv", "export.json"]
     for path in reading:
         assert page.client.get(f"/api/{path}").status_code == 401, path
-    for path in ["leave", "invite", "rate", "flag", "undo", "adjudicate", "import"]:
+    for path in ["next", "leave", "invite", "rate", "flag", "undo", "adjudicate", "import"]:
         assert page.post(f"/api/{path}").status_code == 401, path
 
 
@@ -320,13 +320,17 @@ def test_a_form_of_another_site_is_refused(enter: Enter, kind: str):
 
 def test_nothing_is_changed_by_get_or_other_methods(enter: Enter):
     page = enter()
-    for path in ("rate", "flag", "undo", "adjudicate", "enter", "leave", "invite", "import"):
+    for path in ("next", "rate", "flag", "undo", "adjudicate", "enter", "leave", "invite", "import"):
         assert page.client.get(f"/api/{path}").status_code == 405, path
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
         assert page.client.request(method, "/api/rate", headers=page.headers).status_code == 405
-    before = list(page.review.store.rows("SELECT * FROM event"))
-    page.client.get("/api/next")
-    assert list(page.review.store.rows("SELECT * FROM event")) == before
+    (turn,) = page.next()
+    page.rate(turn)
+    before = list(page.review.store._connection.iterdump())
+    version = {"version": turn["version"]}
+    for path in ("state", "around", "turn/1", "montage/1/ct", "planes/1", "results", "export.csv", "export.json"):
+        page.client.get(f"/api/{path}", params=version)
+    assert list(page.review.store._connection.iterdump()) == before
 
 
 @pytest.mark.parametrize(
