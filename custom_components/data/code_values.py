@@ -9,6 +9,9 @@ from typing import Any
 CODES = (0, 1, 2)
 """0 success, 1 errors consistent with published performance, 2 gross failure."""
 
+ADJUDICATION = " (adjudication)"
+"""End of the rater's name where a rating is the decision about a segmentation on which raters disagreed."""
+
 UNRATED = frozenset({"", "unrated", "na", "n/a", "nan", "-"})
 """How files say that a case is not yet rated, in whatever case of letters."""
 

@@ -8,12 +8,10 @@ import pandas as pd
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.code_checks import segmentation_keys
+from custom_components.data.code_values import ADJUDICATION
 
 CONSENSUS = "consensus"
 """Name of the rater of a consensus."""
-
-ADJUDICATION = " (adjudication)"
-"""End of the rater's name where a rating is the decision about a segmentation on which raters disagreed."""
 
 How = Literal["majority", "mean"]
 

@@ -15,8 +15,7 @@ from custom_components.data.agreement import pair_agreements, ratings_by_rater
 from custom_components.data.bootstrap import Estimate
 from custom_components.data.code_checks import merge_duplicates
 from custom_components.data.code_files import COLUMNS, read_rows
-from custom_components.data.code_values import CODES
-from custom_components.data.consensus import ADJUDICATION
+from custom_components.data.code_values import ADJUDICATION, CODES
 from custom_components.files import complete_file
 from custom_components.review.store import Store
 

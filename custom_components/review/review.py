@@ -197,10 +197,8 @@ class Review:
 
     def progress(self, rater: str) -> dict[str, int]:
         """How many turns a rater has coded, of how many, and how many cases wait for a decision."""
-        done = self.store.number(
-            "SELECT count(*) FROM rating WHERE rater = ? AND turn_kind NOT IN ('adjudication', 'imported')", rater
-        )
-        return {"done": done, "total": self.turns.total(rater), "to_decide": len(self.to_decide())}
+        done, total = self.turns.progress(rater)
+        return {"done": done, "total": total, "to_decide": len(self.to_decide())}
 
     def results(self) -> dict[str, Any]:
         """Counts, pace and agreement, see `custom_components.review.results.results`."""

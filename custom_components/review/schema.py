@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
+VIEWS = ("code", "flag", "rating", "done")
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -58,7 +59,7 @@ CREATE TABLE IF NOT EXISTS event (
     UNIQUE (rater, request)
 );
 CREATE INDEX IF NOT EXISTS event_place ON event (rater, place, kind);
-CREATE INDEX IF NOT EXISTS event_item ON event (item, kind);
+CREATE INDEX IF NOT EXISTS event_of_item ON event (item, kind, rater, code);
 CREATE TRIGGER IF NOT EXISTS event_stays BEFORE UPDATE ON event
     BEGIN SELECT RAISE(ABORT, 'events are only appended'); END;
 CREATE TRIGGER IF NOT EXISTS event_is_kept BEFORE DELETE ON event
@@ -72,26 +73,36 @@ CREATE TABLE IF NOT EXISTS session (
 CREATE VIEW IF NOT EXISTS done AS
     SELECT * FROM event AS one WHERE kind != 'undo' AND NOT EXISTS (SELECT 1 FROM event WHERE undone = one.event);
 CREATE VIEW IF NOT EXISTS rating AS
-    SELECT done.*, coalesce(turn.kind, 'imported') AS turn_kind
+    SELECT done.*, CASE WHEN done.place < 0 THEN 'imported' ELSE turn.kind END AS turn_kind
     FROM done LEFT JOIN turn USING (rater, place)
-    WHERE done.kind = 'rating' AND event = (
-        SELECT max(event) FROM done AS later
-        WHERE later.kind = 'rating' AND later.rater = done.rater AND later.place = done.place AND later.item = done.item
+    WHERE done.kind = 'rating' AND NOT EXISTS (
+        SELECT 1 FROM done AS later WHERE later.kind = 'rating' AND later.rater = done.rater
+        AND later.place = done.place AND later.event > done.event
     );
 CREATE VIEW IF NOT EXISTS flag AS
-    SELECT * FROM done WHERE kind = 'flag' AND event = (
-        SELECT max(event) FROM done AS later
-        WHERE later.kind = 'flag' AND later.rater = done.rater AND later.place = done.place AND later.item = done.item
+    SELECT done.*, turn.kind AS turn_kind FROM done JOIN turn USING (rater, place)
+    WHERE done.kind = 'flag' AND NOT EXISTS (
+        SELECT 1 FROM done AS later WHERE later.kind = 'flag' AND later.rater = done.rater
+        AND later.place = done.place AND later.event > done.event
     );
 
 -- ratings and flags with the columns of a CSV of codes; repeats and what was rated of another file are not among them
 CREATE VIEW IF NOT EXISTS code AS
     SELECT case_id, rating.code, CASE turn_kind WHEN 'adjudication' THEN rating.rater || ' (adjudication)'
         ELSE rating.rater END AS rater, rating.seconds, rating.at AS rated_at,
-        CASE WHEN flag.reason IS NULL THEN rating.reason ELSE flag.reason END AS reason,
+        coalesce((
+            SELECT reason FROM flag WHERE flag.rater = rating.rater AND flag.item = rating.item
+            AND flag.sha256 = rating.sha256 AND (flag.turn_kind = 'adjudication') = (rating.turn_kind = 'adjudication')
+            ORDER BY event DESC LIMIT 1
+        ), rating.reason) AS reason,
         CASE segmentation WHEN '' THEN '' ELSE rating.sha256 END AS segmentation_sha256, model
-    FROM rating JOIN item USING (item) LEFT JOIN flag USING (rater, place)
-    WHERE turn_kind != 'repeat' AND rating.sha256 IN (item.sha256, '')
+    FROM rating JOIN item USING (item)
+    WHERE turn_kind != 'repeat' AND rating.sha256 IN (item.sha256, '') AND NOT (
+        turn_kind = 'imported' AND EXISTS ( -- a montage that was shown already when its code was taken over
+            SELECT 1 FROM done WHERE done.rater = rating.rater AND done.item = rating.item AND done.place > 0
+            AND done.kind = 'rating' AND done.sha256 = item.sha256
+        )
+    )
     UNION ALL
     SELECT case_id, NULL, flag.rater, NULL, flag.at, flag.reason,
         CASE segmentation WHEN '' THEN '' ELSE flag.sha256 END, model
@@ -118,7 +129,8 @@ def connect(path: str | Path) -> sqlite3.Connection:
         found = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if found > VERSION:
             raise ValueError(f"{path}: the store has version {found}, expected {VERSION}: a later program made it")
-        connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        old = "".join(f"DROP VIEW IF EXISTS {view};" for view in VIEWS) if found < VERSION else ""
+        connection.executescript(f"BEGIN IMMEDIATE; {old} {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise OSError(f"{path}: {error}") from None

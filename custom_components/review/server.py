@@ -67,7 +67,8 @@ def make_app(
         routes.append(Route(path, function, methods=methods))
     handlers = {
         Refused: _refused, Conflict: _conflict, ValueError: _bad_value, LookupError: _not_there,
-        TooLarge: _too_large, ClientDisconnect: _gone, sqlite3.Error: _not_stored, OSError: _not_read, Exception: _broken,
+        TooLarge: _too_large, ClientDisconnect: _gone, sqlite3.Error: _not_stored, OSError: _not_read,
+        Exception: _broken,
     }  # fmt: skip
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
     return Guard(app, hosts=hosts, scheme=scheme, large_paths=(IMPORT,))

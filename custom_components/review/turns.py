@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+from custom_components.data.code_values import ADJUDICATION
 from custom_components.review.store import Store
 
 Order = Literal["shuffled", "worst", "uncertain", "unrated"]
@@ -24,31 +25,37 @@ AHEAD = 8
 _UNRATED = """
     SELECT turn.* FROM turn JOIN item USING (item)
     WHERE turn.rater = ? AND is_there AND fault = '' AND (kind = 'adjudication') = ? AND NOT EXISTS (
-        SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater AND place = turn.place
+        SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater
+        AND place IN (turn.place, CASE turn.kind WHEN 'first' THEN -turn.item END)
     )
 """
 
-_CHANGED = """
-    SELECT DISTINCT event.item FROM event JOIN item USING (item) LEFT JOIN turn USING (rater, place)
-    WHERE event.rater = :rater AND event.kind = 'rating' AND is_there AND fault = '' AND item.sha256 != ''
-    AND turn.kind IS NOT 'adjudication'
+_CODED = """
+    SELECT done.item FROM done LEFT JOIN turn USING (rater, place)
+    WHERE done.rater = :rater AND done.kind = 'rating' AND turn.kind IS NOT 'adjudication'
+"""
+"""Items that a rater has coded, here or elsewhere, and not only decided about."""
+
+_CHANGED = f"""
+    SELECT DISTINCT item FROM item WHERE is_there AND fault = '' AND sha256 != '' AND item IN (
+        {_CODED} AND done.sha256 NOT IN ((SELECT sha256 FROM item WHERE item.item = done.item), '')
+    )
     AND NOT EXISTS (
-        SELECT 1 FROM event AS other
-        WHERE other.item = item.item AND other.kind = 'rating' AND other.rater = :rater
-        AND other.sha256 IN (item.sha256, '')
+        SELECT 1 FROM done WHERE done.item = item.item AND kind = 'rating' AND rater = :rater
+        AND done.sha256 IN (item.sha256, '')
     )
     AND NOT EXISTS (
         SELECT 1 FROM turn WHERE turn.item = item.item AND turn.rater = :rater AND NOT EXISTS (
-            SELECT 1 FROM event AS other WHERE other.rater = :rater AND other.place = turn.place AND kind = 'rating'
+            SELECT 1 FROM done WHERE done.rater = :rater AND done.place = turn.place AND done.kind = 'rating'
         )
     )
 """
 
 _NEXT_IN_LINE = """
-    SELECT item FROM line JOIN item USING (item)
+    SELECT item, case_id FROM line JOIN item USING (item)
     WHERE line.rater = :rater AND is_there AND fault = ''
     AND NOT EXISTS (SELECT 1 FROM turn WHERE turn.item = line.item AND turn.rater = :rater AND kind = 'first')
-    AND NOT EXISTS (SELECT 1 FROM event WHERE rater = :rater AND place = -line.item)
+    AND NOT EXISTS (SELECT 1 FROM done WHERE rater = :rater AND place = -line.item)
     ORDER BY {first} rank LIMIT :count
 """
 
@@ -66,7 +73,8 @@ class Plan:
         order: `shuffled`; `worst` score first; most `uncertain` first; or `unrated` by other raters first.
         seed: of what is random, which differs from rater to rater.
         repeats: share of the segmentations that each rater is shown a second time, without being told.
-        paired: the segmentations of a case come far apart: first one of every case, drawn at random, then the others.
+        paired: first one segmentation of every case, drawn at random, then the others; never two of a case within
+            `GAP` turns, as long as there are others.
     """
 
     order: Order = "shuffled"
@@ -114,7 +122,7 @@ class Turns:
         return Turn(**dict(row))
 
     def following(self, rater: str, after: int, count: int = 1, *, adjudication: bool = False) -> list[Turn]:
-        """The next turns without a rating after a place; once all is shown, also those that were passed over before.
+        """The next turns without a rating after a place; if these are too few, also those that were passed over before.
 
         Args:
             rater: whose list.
@@ -122,13 +130,17 @@ class Turns:
             count: how many at most.
             adjudication: only those of segmentations about which raters disagree, instead of only the others.
         """
-        with self.store.transaction():
-            found = self._unrated(rater, after, count, adjudication)
-            if len(found) < count and not adjudication:
-                self._extend(rater, AHEAD)
+        try:
+            with self.store.transaction():
                 found = self._unrated(rater, after, count, adjudication)
-            if len(found) < count:
-                found += self._unrated(rater, 0, count - len(found), adjudication, until=after)
+                if len(found) < count and not adjudication:
+                    self._extend(rater, AHEAD)
+                    found = self._unrated(rater, after, count, adjudication)
+                if len(found) < count:
+                    found += self._unrated(rater, 0, count - len(found), adjudication, until=after)
+        except BaseException:
+            self._in_line.discard(rater)  # it is rolled back
+            raise
         return found
 
     def around(self, rater: str, place: int) -> tuple[int | None, int | None]:
@@ -143,11 +155,28 @@ class Turns:
             places.append(row["place"] if row else None)
         return places[0], places[1]
 
-    def total(self, rater: str) -> int:
-        """How many turns the rater will have had when all is done, without adjudication."""
-        firsts = self._count("item", "is_there AND fault = ''")
-        further = self._count("turn", "rater = ? AND kind = 'changed'", rater)
-        return firsts + self._repeats_of(firsts) + further
+    def progress(self, rater: str) -> tuple[int, int]:
+        """How many turns a rater has coded, and of how many, without adjudication."""
+        done = self._count(
+            "turn JOIN item USING (item)",
+            "rater = ? AND kind != 'adjudication' AND is_there AND fault = '' AND EXISTS ("
+            "SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater AND place = turn.place)",
+            rater,
+        )
+        uncoded = self.store.number(
+            f"SELECT count(*) FROM item WHERE is_there AND fault = '' AND item NOT IN ({_CODED})", rater=rater
+        )
+        waiting = self.store.row(
+            f"SELECT sum(kind = 'changed') AS changed FROM ({_UNRATED})", rater, False
+        )  # what has changed waits with a turn of its own
+        repeats = self._count(
+            "turn",
+            "rater = ? AND kind = 'repeat' AND EXISTS ("
+            "SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater AND place = turn.place)",
+            rater,
+        )
+        changed = int(waiting["changed"] or 0) if waiting else 0
+        return done, done + uncoded + changed + max(0, self._all_repeats(rater) - repeats)
 
     def add_adjudication(self, rater: str, items: Sequence[int]) -> None:
         """Let a rater decide about these items, unless they wait there already."""
@@ -167,21 +196,45 @@ class Turns:
         self._stand_in_line(rater)
         changed = self.store.rows(_CHANGED + " LIMIT 100", rater=rater)
         self._append(rater, [(row["item"], "changed") for row in changed])
-        first = _OTHERS if self.plan.order == "unrated" else ""
-        found = self.store.rows(_NEXT_IN_LINE.format(first=first), rater=rater, count=count)
-        for row in found:
-            self._append(rater, [(row["item"], "first")])
+        found = self._next_in_line(rater, count)
+        for item in found:
+            self._append(rater, [(item, "first")])
             self._repeat_if_due(rater, is_end=False)
         if len(found) < count:
             while self._repeat_if_due(rater, is_end=True):
                 pass
+
+    def _next_in_line(self, rater: str, count: int) -> list[int]:
+        """The next items for a rater; what is of a case that was shown just before waits, if others are there."""
+        first = _OTHERS if self.plan.order == "unrated" else ""
+        models = self.store.number("SELECT count(DISTINCT model) FROM item WHERE is_there")
+        more = (models - 1) * (GAP + count)
+        waiting = self.store.rows(_NEXT_IN_LINE.format(first=first), rater=rater, count=count + more)
+        recent = self.store.rows(
+            "SELECT case_id FROM turn JOIN item USING (item) WHERE rater = ? ORDER BY place DESC LIMIT ?", rater, GAP
+        )
+        shown = [row["case_id"] for row in reversed(recent)]
+        chosen: list[int] = []
+        while waiting and len(chosen) < count:
+            far = (row for row in waiting if row["case_id"] not in shown[-GAP:])
+            row = next(far, waiting[0])
+            waiting.remove(row)
+            shown.append(row["case_id"])
+            chosen.append(row["item"])
+        return chosen
 
     def _append(self, rater: str, items: Sequence[tuple[int, Kind]]) -> None:
         last = self.store.number("SELECT max(place) FROM turn WHERE rater = ?", rater)
         rows = [(rater, place, item, kind) for place, (item, kind) in enumerate(items, start=last + 1)]
         self.store.run_many("INSERT INTO turn VALUES (?, ?, ?, ?)", rows)
 
-    def _repeats_of(self, firsts: int) -> int:
+    def _all_repeats(self, rater: str) -> int:
+        """How many hidden repeats the rater is to have: a share of what is coded here."""
+        firsts = self.store.number(
+            "SELECT count(*) FROM item WHERE is_there AND fault = '' AND NOT EXISTS ("
+            "SELECT 1 FROM done WHERE rater = ? AND place = -item.item)",
+            rater,
+        )
         return math.floor(firsts * self.plan.repeats + 1e-9)
 
     def _repeat_if_due(self, rater: str, is_end: bool) -> bool:
@@ -192,7 +245,7 @@ class Turns:
         repeats = self._count("turn", "rater = ? AND kind = 'repeat'", rater)
         every = round(1 / self.plan.repeats)
         due = repeats * every + int(self._draw(rater, f"repeat {repeats}")[:8], 16) % every + 1
-        if repeats >= self._repeats_of(firsts) if is_end else firsts < due:
+        if (not is_end and firsts < due) or repeats >= self._all_repeats(rater):
             return False
         last = self.store.number("SELECT max(place) FROM turn WHERE rater = ?", rater)
         candidates = self.store.rows(
@@ -239,16 +292,20 @@ class Turns:
 def disagreements(store: Store, spread: int = 2) -> list[int]:
     """Items that raters coded so far apart, and that nobody has decided about, the worst first."""
     rows = store.rows(
-        """
+        f"""
         SELECT item, max(code) - min(code) AS spread, avg(code) AS mean FROM rating JOIN item USING (item)
-        WHERE turn_kind IN ('first', 'changed', 'imported') AND is_there AND fault = ''
-        AND (item.sha256 = '' OR rating.sha256 IN (item.sha256, '')) AND NOT EXISTS (
-            SELECT 1 FROM rating AS last
-            WHERE last.item = item.item AND last.turn_kind = 'adjudication' AND last.sha256 = rating.sha256
+        WHERE item IN (
+            SELECT item FROM event WHERE kind = 'rating'
+            GROUP BY item HAVING max(code) - min(code) >= :spread AND min(rater) != max(rater)
         )
-        GROUP BY item HAVING count(DISTINCT rating.rater) > 1 AND max(code) - min(code) >= ?
+        AND turn_kind IN ('first', 'changed', 'imported') AND is_there AND fault = ''
+        AND rating.sha256 IN (item.sha256, '') AND rating.rater NOT LIKE '%{ADJUDICATION}' AND NOT EXISTS (
+            SELECT 1 FROM rating AS last WHERE last.item = item.item AND last.sha256 IN (item.sha256, '')
+            AND (last.turn_kind = 'adjudication' OR last.rater LIKE '%{ADJUDICATION}')
+        )
+        GROUP BY item HAVING count(DISTINCT rating.rater) > 1 AND max(code) - min(code) >= :spread
         ORDER BY spread DESC, mean DESC, item
         """,
-        spread,
+        spread=spread,
     )
     return [row["item"] for row in rows]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from custom_components.review.ratings import rate
+from custom_components.review.ratings import rate, undo
 from custom_components.review.store import Item, Store
 from custom_components.review.turns import GAP, Plan, Turn, Turns, disagreements
 
@@ -47,6 +48,10 @@ def go_through(store: Store, turns: Turns, rater: str, most: int = 10_000) -> li
         code(store, found[0])
         shown.append(found[0])
     return shown
+
+
+def turns_of(store: Store, rater: str) -> list[Turn]:
+    return [Turn(*row) for row in store.rows("SELECT * FROM turn WHERE rater = ? ORDER BY place", rater)]
 
 
 def cases(store: Store, turns: list[Turn]) -> list[str]:
@@ -101,7 +106,7 @@ def test_a_share_is_shown_again_and_not_soon(store: Store):
     shown = go_through(store, turns, "Anna")
     kinds = Counter(turn.kind for turn in shown)
     assert kinds == {"first": 200, "repeat": 10}
-    assert turns.total("Anna") == 210 == len(shown)
+    assert turns.progress("Anna") == (210, 210)
     first = {turn.item: turn.place for turn in shown if turn.kind == "first"}
     repeats = [turn for turn in shown if turn.kind == "repeat"]
     assert all(turn.place - first[turn.item] > GAP for turn in repeats)
@@ -125,6 +130,60 @@ def test_the_segmentations_of_a_case_come_far_apart_and_in_random_order(store: S
     models = Counter(item.model for item in half)
     assert min(models.values()) > 5
     assert len(shown) == 60
+
+
+@pytest.mark.parametrize("order", ["shuffled", "worst", "unrated"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_segmentations_of_a_case_are_never_close_together(store: Store, order: str, seed: int):
+    fill(store, 40, models=("old", "new", "third"), score={number: number / 7 % 2 for number in range(40)})
+    plan = Plan(order=order, seed=seed, repeats=0, paired=True)  # type: ignore[arg-type]
+    shown = cases(store, go_through(store, Turns(store, plan), "Anna"))
+    assert len(shown) == 120
+    for place, case_id in enumerate(shown):
+        assert case_id not in shown[max(0, place - GAP) : place]
+
+
+@pytest.mark.parametrize(("share", "repeats"), [(0.5, 50), (0.4, 40), (0.3, 30), (0.05, 5), (0, 0)])
+def test_there_are_as_many_repeats_as_the_plan_says(store: Store, share: float, repeats: int):
+    fill(store, 100)
+    turns = Turns(store, Plan(repeats=share))
+    assert turns.progress("Anna") == (0, 100 + repeats)
+    kinds = Counter(turn.kind for turn in go_through(store, turns, "Anna"))
+    assert kinds["repeat"] == repeats
+    assert turns.progress("Anna") == (100 + repeats, 100 + repeats)
+
+
+def test_what_is_gone_counts_in_neither_part_of_the_progress(store: Store):
+    fill(store, 20)
+    turns = Turns(store, Plan(repeats=0))
+    go_through(store, turns, "Anna", 12)
+    fill(store, 10)
+    done, total = turns.progress("Anna")
+    assert total == 10
+    assert done == sum(int(case[-4:]) < 10 for case in cases(store, turns_of(store, "Anna"))[:12])
+
+
+def test_a_line_that_could_not_be_stored_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch):
+    fill(store, 5)
+    turns = Turns(store, Plan(repeats=0))
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(turns, "_append", full)
+        with pytest.raises(sqlite3.OperationalError):
+            turns.following("Anna", 0, 5)
+    assert len(turns.following("Anna", 0, 5)) == 5
+
+
+def test_an_undone_code_of_a_file_that_changed_is_asked_for_once(store: Store):
+    fill(store, 3)
+    turns = Turns(store, Plan(repeats=0))
+    (last,) = go_through(store, turns, "Anna")[-1:]
+    undo(store, "Anna", request="u")
+    store.run("UPDATE item SET sha256 = 'new' WHERE item = ?", last.item)
+    assert go_through(store, turns, "Anna") == [last]
 
 
 def test_what_is_passed_over_comes_again_at_the_end(store: Store):
@@ -151,7 +210,7 @@ def test_a_changed_file_is_shown_again(store: Store):
     assert [(turn.item, turn.kind) for turn in again] == [(shown[3].item, "changed")]
     code(store, again[0], 2)
     assert not turns.following("Anna", again[0].place)
-    assert turns.total("Anna") == 13
+    assert turns.progress("Anna") == (13, 13)
 
 
 def test_a_case_that_is_gone_or_cannot_be_shown_is_passed_over(store: Store):
