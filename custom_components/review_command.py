@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from custom_components.review.cohort import Source
     from custom_components.review.review import Review
     from custom_components.review.scan import Found
+    from custom_components.review.store import Store
 
 
 def review(
@@ -36,6 +37,7 @@ def review(
     paired: bool = False,
     adjudicate: bool = False,
     ask_reasons: bool = False,
+    page_export: bool | None = None,
     show_ids: bool = False,
     show_scores: bool = False,
     state: str = "",
@@ -75,6 +77,7 @@ def review(
         paired: of several models: their segmentations of a case come far apart, in random order.
         adjudicate: let any disagreement of raters be decided by a further look, not only that of 0 and 2.
         ask_reasons: ask which organs are wrong where a code is 1 or 2; learning organ by organ needs that.
+        page_export: let raters export codes on the page, with case ids, models and repeats; if paired only when given.
         show_ids: show case ids and models.
         show_scores: show QA scores.
         state: folder for montages and codes; COHORT/review if not given.
@@ -101,6 +104,7 @@ def review(
         flag(show_scores, "show_scores"),
         flag(adjudicate, "adjudicate"),
         flag(ask_reasons, "ask_reasons"),
+        not plan.paired if page_export is None else flag(page_export, "page_export"),
     )
     sources = find_sources(cohort, images, segmentations, montages, models, scores, second_scores, label_set)
     if plan.paired and len(sources) < 2:
@@ -113,6 +117,8 @@ def review(
     store = Store(folder / "review.sqlite")
     with Helper() as helper:
         _tell(helper.run("scan:scan", shown, store.path, workers), store.path)
+        if column := {"worst": "score", "uncertain": "doubt"}.get(plan.order):
+            _check_order(store, plan.order, column)
         opened = Review(store, shown, plan, rules, helper)
         opened.settle()
         for path in _listed(codes):
@@ -129,13 +135,21 @@ def review(
 
 def _tell(found: Found, path: Path) -> None:
     """Say how much there is to be coded, and what cannot be shown."""
+    from custom_components.review.texts import printable
+
     for case_id, fault in found.faults:
-        print(f"set aside: {case_id}: {fault}", file=sys.stderr)
+        print(f"set aside: {printable(case_id)}: {printable(fault)}", file=sys.stderr)
     good = found.cases - len(found.faults)
     if not good:
         aside = f"all {found.cases} are set aside" if found.cases else "there are none of those that cases lists"
         raise ValueError(f"cases that can be shown: {aside}, expected some")
     print(f"{good} montages; codes are stored in {path}")
+
+
+def _check_order(store: Store, order: str, column: str) -> None:
+    if not store.number(f"SELECT count(*) FROM item WHERE is_there AND {column} IS NOT NULL"):
+        needed = "scores of them" if column == "score" else "scores with columns low and high, or second_scores"
+        raise ValueError(f"order is {order}, and no case has a {column}, expected {needed}")
 
 
 def _case_ids(path: str) -> frozenset[str]:
@@ -149,9 +163,9 @@ def _case_ids(path: str) -> frozenset[str]:
 
 
 def _import(review: Review, path: str) -> None:
-    from custom_components.review.imports import import_codes
+    from custom_components.review.imports import import_codes, in_words
 
-    print(f"{path}: {import_codes(review, path)['taken']} codes taken over")
+    print(f"{path}: {in_words(import_codes(review, path))}")
 
 
 def find_sources(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 from custom_components.anatomy import LabelSet
 from custom_components.case_ids import CASE_ID
@@ -110,7 +111,7 @@ class Cohort:
         if self.only is not None:
             cases = [case for case in cases if case[CASE_ID] in self.only]
         if source.montages:
-            return [_inside(case, Path(source.montages)) for case in cases]
+            return [_inside(case) for case in cases]
         cases = skip_finished(cases, self.table(source.model).read(), None)
         pictures = self.pictures(source.model)
         drawn = set(os.listdir(pictures)) if pictures.is_dir() else set()
@@ -125,7 +126,7 @@ class Cohort:
 
     def pictures(self, model: str) -> Path:
         """Folder of the pictures of a model."""
-        return self.folder / (model.replace("/", "_") or "_")
+        return self.folder / (quote(model, safe="").replace(".", "%2E") or "_")
 
     def files(self, model: str, case_id: str) -> list[Path]:
         """The pictures of a case."""
@@ -147,8 +148,15 @@ class Cohort:
         return str(self.case(item).get(FINGERPRINT, ""))
 
     def label_set(self, item: Item) -> LabelSet:
-        """How an item's segmentation is numbered."""
-        return next(one.label_set for one in self.sources if one.model == item.model)
+        """How an item's segmentation is numbered.
+
+        Raises:
+            LookupError: its model is not shown any more.
+        """
+        for one in self.sources:
+            if one.model == item.model:
+                return one.label_set
+        raise LookupError("its model is not among those that are shown now")
 
     @cached_property
     def _settings(self) -> list[str]:
@@ -165,10 +173,15 @@ def _is_drawn(cases: Sequence[Case], rows: Mapping[str, Mapping[str, str]]) -> b
     return True
 
 
-def _inside(case: Case, folder: Path) -> Case:
+def leaves_folder(path: str | Path) -> bool:
+    """Whether a file is a link to somewhere outside its folder."""
+    path = Path(path)
+    return not path.resolve().is_relative_to(path.parent.resolve())
+
+
+def _inside(case: Case) -> Case:
     """Set a montage aside that is a link to somewhere else: its bytes would be sent as they are."""
-    path = case.get("montage")
-    if path and not Path(path).resolve().is_relative_to(folder.resolve()):
+    if "montage" in case and leaves_folder(case["montage"]):
         return {**case, ERROR: "its file is a link that leaves the folder of montages"}
     return case
 

@@ -7,16 +7,18 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.code_values import ADJUDICATION
 from custom_components.data.codes import read_codes
 from custom_components.review.review import Review
 from custom_components.review.sessions import checked_rater
-from custom_components.review.store import now
+from custom_components.review.store import Store, now
 
 NAMELESS = "imported"
 """Rater of codes that name none."""
@@ -35,8 +37,13 @@ def import_text(review: Review, content: bytes) -> str:
             counts = import_codes(review, path)
         except ValueError as error:
             raise ValueError(str(error).replace(str(path), "the file")) from None
-    parts = [f"{counts['taken']} codes taken over"]
-    parts += [f"{counts[name]} {words}" for name, words in _LEFT.items() if counts[name]]
+    return in_words(counts)
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """What became of the rows, as `import_codes` counts them, in one line."""
+    parts = [f"{counts.get('taken', 0)} codes taken over"]
+    parts += [f"{counts[name]} {words}" for name, words in _LEFT.items() if counts.get(name)]
     return "; ".join(parts)
 
 
@@ -44,7 +51,7 @@ _LEFT = {
     "unrated": "rows without a code",
     "unknown": "of cases that are not here, or of other segmentations of them",
     "rated here": "of what the rater coded here",
-    "there": "that were there before",
+    "there": "that were there before, or older ones",
     "rejected": "rows that cannot be read",
 }
 
@@ -63,11 +70,12 @@ def import_codes(review: Review, path: str | Path) -> Counter[str]:
     """
     table, problems = read_codes(path)
     counts: Counter[str] = Counter(rejected=sum(problem.action == "rejected" for problem in problems))
-    digests = {
-        item.item: review.fresh(item).sha256
-        for item in review.store.items("is_there AND fault = ''")
-        if item.case_id in set(table[CASE_ID])
-    }
+    named = set(table[CASE_ID])
+    digests = {}
+    for item in review.store.items("is_there AND fault = ''"):
+        if item.case_id in named:
+            with suppress(LookupError):  # its file is gone
+                digests[item.item] = review.fresh(item).sha256
     with review.store.transaction():
         for row in table.to_dict("records"):
             counts[_import(review, row, digests)] += 1
@@ -79,9 +87,10 @@ def _import(review: Review, row: Mapping[Any, Any], digests: Mapping[int, str]) 
         return "unrated"
     store = review.store
     found = store.rows("SELECT item, model FROM item WHERE case_id = ? AND is_there AND fault = ''", str(row[CASE_ID]))
-    if digest := row["segmentation_sha256"]:
-        found = [one for one in found if digests.get(one["item"]) == digest]
-    elif row["model"]:
+    found = [one for one in found if one["item"] in digests]
+    if row["segmentation_sha256"]:
+        found = [one for one in found if digests[one["item"]] == row["segmentation_sha256"]]
+    if row["model"] and (len(found) > 1 or not row["segmentation_sha256"]):
         found = [one for one in found if one["model"] in (row["model"], "")]
     if len(found) != 1:
         return "unknown"
@@ -89,15 +98,30 @@ def _import(review: Review, row: Mapping[Any, Any], digests: Mapping[int, str]) 
         item, rater = found[0]["item"], checked_rater(row["rater"] or NAMELESS)
     except ValueError:
         return "rejected"
-    if store.row("SELECT 1 FROM rating WHERE rater = ? AND item = ? AND place > 0", rater, item):
+    if _is_coded_here(store, rater, item):
         return "rated here"
     request = hashlib.sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()
-    if store.row("SELECT 1 FROM event WHERE rater = ? AND request = ?", rater, request):
+    before = store.row(
+        "SELECT max(request = ?) AS is_same, max(julianday(at)) AS at FROM done WHERE rater = ? AND place = ?",
+        request, rater, -item,
+    )  # fmt: skip
+    at = store.row("SELECT julianday(?) AS at", row["rated_at"])
+    if before and (before["is_same"] or (at and at["at"] and before["at"] and at["at"] < before["at"])):
         return "there"
     seconds = None if pd.isna(row["seconds"]) else float(row["seconds"])
     store.run(
         "INSERT INTO event (request, kind, rater, place, item, sha256, code, seconds, at, reason)"
         " VALUES (?, 'rating', ?, ?, ?, ?, ?, ?, ?, ?)",
-        request, rater, -item, item, digest, int(row["code"]), seconds, row["rated_at"] or now(), row["reason"],
+        request, rater, -item, item, digests[item], int(row["code"]), seconds, row["rated_at"] or now(), row["reason"],
     )  # fmt: skip
     return "taken"
+
+
+def _is_coded_here(store: Store, rater: str, item: int) -> bool:
+    """Whether a rater has coded an item on the page; or has decided about it, if the rater's name says that."""
+    name = rater.removesuffix(ADJUDICATION)
+    found = store.row(
+        "SELECT 1 FROM rating WHERE rater = ? AND item = ? AND place > 0 AND (turn_kind = 'adjudication') = ?",
+        name, item, name != rater,
+    )  # fmt: skip
+    return found is not None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from PIL import Image
 
 from custom_components.data.montage_area import AREA, COMPRESSION, montage_box
 from custom_components.files import complete_file
-from custom_components.review.cohort import Cohort
+from custom_components.review.cohort import Cohort, leaves_folder
 from custom_components.review.layers import LAYERS
 from custom_components.review.store import Item
 
@@ -27,10 +28,29 @@ def picture_file(cohort: Cohort, item: Item, layer: str) -> Path:
     try:
         return _without_strip(cohort, item)
     except (OSError, SyntaxError, ValueError) as error:
-        raise LookupError(f"the montage cannot be read: {error}".replace(item.montage, item.case_id)) from None
+        raise LookupError(f"its montage cannot be read: {error}") from None
+
+
+def read_picture(cohort: Cohort, item: Item, layer: str) -> bytes:
+    """The PNG of a layer, whole.
+
+    Raises:
+        KeyError: there is no such layer.
+        LookupError: it cannot be read, or is broken.
+    """
+    path = picture_file(cohort, item, layer)
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+            picture.verify()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise LookupError(f"its picture {path} cannot be read: {error}") from None
+    return content
 
 
 def _without_strip(cohort: Cohort, item: Item) -> Path:
+    if leaves_folder(item.montage):
+        raise OSError("it is a link that leaves the folder of montages")
     with Image.open(item.montage) as picture:
         if picture.format == "PNG" and AREA not in picture.info:
             return Path(item.montage)

@@ -14,11 +14,12 @@ from custom_components.case_ids import CASE_ID
 from custom_components.data.agreement import pair_agreements, ratings_by_rater
 from custom_components.data.bootstrap import Estimate
 from custom_components.data.code_checks import merge_duplicates
-from custom_components.data.code_files import COLUMNS, read_rows
+from custom_components.data.code_files import COLUMNS, is_store, read_rows
 from custom_components.data.code_values import ADJUDICATION, CODES
 from custom_components.files import complete_file
 from custom_components.review.store import Store
 
+_FORMULA = frozenset("=+-@\t\r")
 SHORTEST = 0.2
 """Seconds under which nobody has looked: a key was held."""
 
@@ -58,29 +59,49 @@ def export_csv(path: Path) -> str:
 
 
 def write_export(path: Path, output: str | Path) -> None:
-    """Write the codes of a store into a CSV; codes of other cases or raters that it holds stay in it.
+    """Write the codes of a store into a CSV; codes of other cases or raters, and other columns, stay in it.
 
     Args:
         path: of the store.
         output: CSV of codes.
 
     Raises:
-        ValueError: the file is there and cannot be read as codes, so that something would be lost.
+        ValueError: the file is there and cannot be read as codes, so that something would be lost, or is a store.
         OSError: it cannot be written.
     """
-    ours = code_table_of(path)
+    if is_store(output):
+        raise ValueError(f"{output}: is a store of ratings, expected a CSV of codes or none yet")
+    ours = code_table_of(path).astype("string").fillna("")
     tables = [ours]
     if Path(output).is_file():
         theirs, problems = read_rows(output)
         if problems:
             raise ValueError(str(problems[0]))
         names = [CASE_ID, "rater", "segmentation_sha256", "model"]
-        known = set(map(tuple, ours[names].to_numpy()))
-        is_other = np.array([tuple(row) not in known for row in theirs[names].to_numpy()], dtype=bool)
-        tables.insert(0, theirs[is_other])
-    merged = pd.concat([table[[*COLUMNS]].astype("string").fillna("") for table in tables])
+        known = {(case_id, _quoted(rater), *rest) for case_id, rater, *rest in _ever_coded(path)}
+        rows = theirs[names].assign(rater=theirs["rater"].map(_quoted)).to_numpy()
+        tables.insert(0, theirs[np.array([tuple(row) not in known for row in rows], dtype=bool)])
+    merged = pd.concat(tables).fillna("")
     with complete_file(output) as partial:
         partial.write_text(csv_text(merged), encoding="utf-8")
+
+
+def _ever_coded(path: Path) -> set[tuple[str, str, str, str]]:
+    """Case, rater, segmentation and model of all that was ever coded here, also of what was taken back since."""
+    store = Store(path)
+    try:
+        rows = store.rows(
+            """
+            SELECT DISTINCT case_id, event.rater || CASE turn.kind WHEN 'adjudication' THEN ? ELSE '' END AS rater,
+                CASE segmentation WHEN '' THEN '' ELSE event.sha256 END AS segmentation, model
+            FROM event JOIN item ON item.item = event.item LEFT JOIN turn USING (rater, place)
+            """,
+            ADJUDICATION,
+        )
+        named = {(row["case_id"], row["rater"], row["segmentation"], row["model"]) for row in rows}
+        return named | {(case_id, rater, "", model) for case_id, rater, _, model in named}
+    finally:
+        store.close()
 
 
 def code_table_of(path: Path) -> pd.DataFrame:
@@ -94,6 +115,7 @@ def code_table_of(path: Path) -> pd.DataFrame:
 
 def _results(store: Store, to_decide: int) -> dict[str, Any]:
     raters = [row["rater"] for row in store.rows("SELECT DISTINCT rater FROM rating ORDER BY rater")]
+    raters = [rater for rater in raters if not rater.endswith(ADJUDICATION)]
     return {
         "raters": [_of_rater(store, rater) for rater in raters],
         "agreement": _agreement(store),
@@ -109,7 +131,9 @@ def _results(store: Store, to_decide: int) -> dict[str, Any]:
 
 def _of_rater(store: Store, rater: str) -> dict[str, Any]:
     rows = store.rows(
-        "SELECT code, seconds, turn_kind FROM rating WHERE rater = ? AND turn_kind != 'adjudication'", rater
+        "SELECT code, seconds, turn_kind FROM rating JOIN item USING (item) WHERE rater = ? AND is_there"
+        " AND turn_kind != 'adjudication' AND rating.sha256 IN (item.sha256, '')",
+        rater,
     )
     codes = [row["code"] for row in rows if row["turn_kind"] != "repeat"]
     seconds = [row["seconds"] for row in rows if row["seconds"] is not None and row["seconds"] >= SHORTEST]
@@ -172,7 +196,12 @@ def csv_text(table: pd.DataFrame) -> str:
         >>> csv_text(pd.DataFrame([["a", 0, "=1+1", 2.0, "", "", "", ""]], columns=[*COLUMNS])).splitlines()[1]
         "a,0,'=1+1,2.0,,,,"
     """
-    shown = table[[*COLUMNS]].copy()
+    shown = table[[*COLUMNS, *(name for name in table.columns if name not in COLUMNS)]].copy()
     for name in ("rater", "reason"):
-        shown[name] = shown[name].astype(str).str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
+        shown[name] = shown[name].astype(str).map(_quoted)
     return shown.to_csv(index=False, lineterminator="\n")
+
+
+def _quoted(text: str) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text[:1] in _FORMULA else text

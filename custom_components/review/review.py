@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
+import sys
+import time
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -13,10 +17,13 @@ from custom_components.review import ratings
 from custom_components.review.cohort import Cohort
 from custom_components.review.helper import Helper
 from custom_components.review.layers import read_geometry
-from custom_components.review.pictures import picture_file
+from custom_components.review.pictures import picture_file, read_picture
 from custom_components.review.ratings import Conflict, Saved
 from custom_components.review.store import Item, Store
+from custom_components.review.texts import printable
 from custom_components.review.turns import Plan, Turn, Turns, disagreements
+
+NOT_SHOWN = "it cannot be shown any more; the terminal tells why"
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,16 @@ class Review:
         self.store, self.cohort, self.rules, self.helper = store, cohort, rules, helper
         self.turns = Turns(store, plan)
         self._secret = store.secret()
-        self._drawing = Lock()
+        self._drawing, self._cropping = Lock(), Lock()
+        self._decisions = (-math.inf, 0.0, 0)
 
     def settle(self) -> None:
-        """Find out which of the rated files have changed since the review was open last."""
-        rated = "is_there AND fault = '' AND sha256 = '' AND EXISTS (SELECT 1 FROM event WHERE event.item = item.item)"
+        """Find out which of the rated files have changed; what has is shown again, and its codes do not count."""
+        rated = "is_there AND fault = '' AND EXISTS (SELECT 1 FROM event WHERE event.item = item.item)"
         for item in self.store.items(rated):
-            self._note_digest(item)
+            if not item.sha256 or self.cohort.made_from(item) != item.made_from:
+                with suppress(LookupError):
+                    self._note_digest(item)
 
     def fresh(self, item: Item) -> Item:
         """An item with the digest of its file as it is now; if the file has changed, it is drawn again.
@@ -80,7 +90,8 @@ class Review:
                 "UPDATE item SET made_from = ?, fault = ?, sha256 = '' WHERE item = ?", made_from, fault, item.item
             )
             if fault:
-                raise LookupError(fault)
+                self._tell(item, fault)
+                raise LookupError(NOT_SHOWN)
             return self._note_digest(item)
 
     def version(self, turn: Turn, item: Item) -> str:
@@ -89,9 +100,11 @@ class Review:
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()[:24]
 
     def following(self, rater: str, after: int, count: int, *, adjudication: bool = False) -> list[dict[str, Any]]:
-        """What the page shows next; items that cannot be shown any more are passed over."""
+        """What the page shows next, without what cannot be shown any more or is decided already."""
+        undecided = set(self.to_decide()) if adjudication else set()
         for _ in range(100):
-            turns = self.turns.following(rater, after, count, adjudication=adjudication)
+            turns = self.turns.following(rater, after, 100 if adjudication else count, adjudication=adjudication)
+            turns = [turn for turn in turns if not adjudication or turn.item in undecided][:count]
             views = [view for turn in turns if (view := self.view(turn))]
             if len(views) == len(turns):
                 break
@@ -128,18 +141,24 @@ class Review:
 
         Raises:
             KeyError: there is no such layer.
-            LookupError: it cannot be read, and is not shown any more until the next start.
+            LookupError: it cannot be read or drawn again, and is not shown any more until the next start.
             Conflict: it is not what the page asks for any more.
         """
         item = self.shown(turn, version)
-        try:
-            return picture_file(self.cohort, item, layer).read_bytes()
-        except KeyError:
-            raise
-        except (LookupError, OSError) as error:
-            fault = str(error) if isinstance(error, LookupError) else f"its picture: {error.strerror}"
-            self.store.run("UPDATE item SET fault = ? WHERE item = ?", fault, item.item)
-            raise LookupError(fault) from None
+        for is_second in (False, True):
+            try:
+                with nullcontext() if item.segmentation else self._cropping:
+                    return read_picture(self.cohort, item, layer)
+            except LookupError as error:
+                if isinstance(error, KeyError):
+                    raise
+                fault = str(error)
+            if is_second or not item.segmentation:
+                break
+            with self._drawing:  # it was taken away or broken since it was drawn
+                fault = self.helper.run("drawing:redraw", self.cohort, item)
+        self._set_aside(item, fault)
+        raise LookupError(NOT_SHOWN)
 
     def shown(self, turn: Turn, version: str) -> Item:
         """The item that the page was told of.
@@ -165,12 +184,16 @@ class Review:
 
         Raises:
             KeyError: there is no CT.
-            ValueError: CT or segmentation cannot be read.
+            LookupError: CT or segmentation cannot be read.
         """
         item = self._with_volume(turn, version)
         geometry = read_geometry(picture_file(self.cohort, item, "ct"))
         place = geometry.place(x, y) if geometry else None
-        return self.helper.run("volumes:planes", item, self.cohort.label_set(item), place)
+        try:
+            return self.helper.run("volumes:planes", item, self.cohort.label_set(item), place)
+        except ValueError as error:
+            self._tell(item, str(error))
+            raise LookupError("its volumes cannot be read; the terminal tells why") from None
 
     def plane(self, turn: Turn, version: str, plane: str, index: int, layer: str, window: str) -> bytes:
         """The PNG of a plane, see `custom_components.review.volumes.Volume.png`."""
@@ -198,17 +221,40 @@ class Review:
     def progress(self, rater: str) -> dict[str, int]:
         """How many turns a rater has coded, of how many, and how many cases wait for a decision."""
         done, total = self.turns.progress(rater)
-        return {"done": done, "total": total, "to_decide": len(self.to_decide())}
+        return {"done": done, "total": total, "to_decide": self._count_to_decide()}
 
     def results(self) -> dict[str, Any]:
         """Counts, pace and agreement, see `custom_components.review.results.results`."""
+        self.settle()
         return self.helper.run("results:results", self.store.path, len(self.to_decide()))
 
     def to_decide(self) -> list[int]:
         """Items on which raters disagree."""
         return disagreements(self.store, 1 if self.rules.adjudicate else 2)
 
+    def _count_to_decide(self) -> int:
+        """How many items wait for a decision; of a large cohort as it was some seconds ago, so that nobody waits."""
+        counted, cost, count = self._decisions
+        start = time.monotonic()
+        if start - counted > 50 * cost:
+            count = len(self.to_decide())
+            self._decisions = time.monotonic(), time.monotonic() - start, count
+        return count
+
     def _note_digest(self, item: Item) -> Item:
-        digest = sha256_of(item.rated_file)
+        try:
+            digest = sha256_of(item.rated_file)
+        except OSError as error:
+            self._set_aside(item, f"{item.rated_file}: {error.strerror}")
+            raise LookupError(NOT_SHOWN) from None
         self.store.run("UPDATE item SET sha256 = ? WHERE item = ?", digest, item.item)
         return replace(item, sha256=digest)
+
+    def _set_aside(self, item: Item, fault: str) -> None:
+        self.store.run("UPDATE item SET fault = ? WHERE item = ?", fault, item.item)
+        self._tell(item, fault)
+
+    @staticmethod
+    def _tell(item: Item, fault: str) -> None:
+        """What the browser must not know of a blinded case stands in the terminal."""
+        print(f"cannot be shown: {printable(item.case_id)}: {printable(fault)}", file=sys.stderr, flush=True)

@@ -34,7 +34,7 @@ from custom_components.review.requests import (
     words_of,
 )
 from custom_components.review.review import Review
-from custom_components.review.sessions import Sessions
+from custom_components.review.sessions import DAYS, Sessions
 from custom_components.review.turns import Turn
 
 STATIC = Path(__file__).with_name("static")
@@ -121,7 +121,7 @@ class _Api:
             raise Refused(HTTPStatus.UNAUTHORIZED, "this address was used before; the terminal shows a new one")
         response = JSONResponse({"rater": self.sessions.rater_of(session)})
         response.set_cookie(
-            self._cookie, session, max_age=30 * 24 * 3600, httponly=True, samesite="strict", secure=self._is_secure
+            self._cookie, session, max_age=DAYS * 24 * 3600, httponly=True, samesite="strict", secure=self._is_secure
         )
         return response
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import unicodedata
 from collections.abc import Callable
 from threading import Lock
 
+from custom_components.data.code_values import ADJUDICATION
 from custom_components.review.store import Store, now
 
+DAYS = 30
+"""How long a session lasts at most."""
+
+TAKEN = ("consensus", "imported")
 LONGEST_NAME = 60
 MOST_TOKENS = 20
 """Tokens that wait to be used; the oldest ones end."""
@@ -46,6 +52,8 @@ class Sessions:
             ValueError: the name cannot be; the token stays good.
         """
         rater = checked_rater(rater)
+        if rater in TAKEN or rater.endswith(ADJUDICATION):
+            raise ValueError(f"name is {rater!r}, which means something else in files of codes, expected another one")
         wanted = _digest(token)
         with self._lock:
             known = [hmac.compare_digest(wanted, one) for one in self._tokens]  # all, whichever it is
@@ -53,6 +61,7 @@ class Sessions:
                 return None
             del self._tokens[known.index(True)]
         session = secrets.token_urlsafe(32)
+        self._store.run("DELETE FROM session WHERE julianday('now') - julianday(at) > ?", DAYS)
         self._store.run("INSERT INTO session VALUES (?, ?, ?)", _digest(session), rater, now())
         self._announce(self.new_token())
         return session
@@ -60,7 +69,9 @@ class Sessions:
     def rater_of(self, session: str) -> str | None:
         """The rater of a session; None if there is none."""
         wanted = _digest(session)
-        row = self._store.row("SELECT digest, rater FROM session WHERE digest = ?", wanted)
+        row = self._store.row(
+            "SELECT digest, rater FROM session WHERE digest = ? AND julianday('now') - julianday(at) <= ?", wanted, DAYS
+        )
         return row["rater"] if row and hmac.compare_digest(row["digest"], wanted) else None
 
     def leave(self, session: str) -> None:
@@ -78,8 +89,8 @@ def checked_rater(name: str) -> str:
         >>> checked_rater("  Anna  Berg ")
         'Anna Berg'
     """
-    name = " ".join(name.split())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable() or name.endswith("(adjudication)"):
+    name = " ".join(unicodedata.normalize("NFC", name).split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise ValueError(f"name is {name[:80]!r}, expected 1 to {LONGEST_NAME} letters")
     return name
 
