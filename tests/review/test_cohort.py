@@ -213,3 +213,11 @@ def test_every_organ_has_its_colour_in_the_layer(tmp_path: Path):
     assert {tuple(pixel) for pixel in shown[shown[..., 3] == 0].tolist()} == {(0, 0, 0, 0)}
     (case,) = find_montage_cases(tmp_path / "images", tmp_path / "segmentations")
     assert case[CASE_ID] == "a"
+
+
+def test_every_model_has_a_folder_of_pictures_of_its_own_inside(tmp_path: Path):
+    models = ("", "a", "a/b", "a_b", "..", ".", "a%2Fb")
+    cohort = Cohort([Source(model, montages="x") for model in models], tmp_path / "pictures")
+    folders = {cohort.pictures(model) for model in models}
+    assert len(folders) == len(models)
+    assert all(folder.resolve().parent == (tmp_path / "pictures").resolve() for folder in folders)

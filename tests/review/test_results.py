@@ -11,6 +11,7 @@ from review_files import OpenReview, write_montages, write_volumes
 from custom_components.data.case_files import sha256_of
 from custom_components.data.codes import load_codes, read_codes
 from custom_components.data.consensus import consensus
+from custom_components.review.cohort import Source
 from custom_components.review.imports import import_codes, import_text
 from custom_components.review.ratings import flag, undo
 from custom_components.review.results import code_table, export_csv, results, write_export
@@ -33,6 +34,12 @@ def code_all(review: Review, rater: str, codes: dict[str, int], again: dict[str,
 
 def codes_of(*values: int) -> dict[str, int]:
     return {f"case_{number:04d}": value for number, value in enumerate(values)}
+
+
+def csv_file(folder: Path, rows: str, head: str = "case_id,code,rater") -> Path:
+    path = folder / "import.csv"
+    path.write_text(f"{head}\n{rows}\n")
+    return path
 
 
 def test_counts_pace_and_agreement(open_review: OpenReview, tmp_path: Path):
@@ -154,6 +161,85 @@ def test_codes_of_another_segmentation_are_not_taken_over(open_review: OpenRevie
     assert code_table(review.store)["segmentation_sha256"].tolist() == [good]
 
 
+def test_imported_codes_end_with_the_file_that_they_are_of(open_review: OpenReview, tmp_path: Path):
+    write_volumes(tmp_path / "cohort")
+    review = open_review(volumes=True)
+    assert import_codes(review, csv_file(tmp_path, "a,0,Anna\nb,2,Anna"))["taken"] == 2
+    assert not review.following("Anna", 0, 8)
+    write_volumes(tmp_path / "cohort", ("a",), label=5)
+    review.settle()
+    assert code_table(review.store)["case_id"].tolist() == ["b"]
+    (view,) = review.following("Anna", 0, 8)
+    assert review.turns.turn("Anna", view["place"]).kind == "changed"
+
+
+def test_an_older_code_does_not_replace_a_newer_one(open_review: OpenReview, tmp_path: Path):
+    write_montages(tmp_path / "cohort", 1)
+    review = open_review()
+    taken = [
+        import_codes(review, csv_file(tmp_path, f"case_0000,{code},Anna,{at}", "case_id,code,rater,rated_at"))["taken"]
+        for code, at in ((1, "2026-02-01T10:00:00Z"), (0, "2026-01-01T10:00:00Z"), (2, "2026-03-01T10:00:00+01:00"))
+    ]
+    assert taken == [1, 0, 1]
+    assert code_table(review.store)["code"].tolist() == [2]
+
+
+def test_a_code_that_is_taken_over_while_its_montage_is_shown_stands_once(open_review: OpenReview, tmp_path: Path):
+    write_montages(tmp_path / "cohort", 2)
+    review = open_review()
+    shown = review.following("Anna", 0, 2)
+    import_codes(review, csv_file(tmp_path, "case_0000,2,Anna\ncase_0001,2,Anna"))
+    assert not review.following("Anna", 0, 2)
+    turn = review.turns.turn("Anna", shown[0]["place"])
+    review.rate(turn, shown[0]["version"], 0, seconds=2, request="late", previous=None)
+    assert sorted(code_table(review.store)["code"]) == [0, 2]
+
+
+def test_decisions_are_read_back(open_review: OpenReview, tmp_path: Path):
+    write_montages(tmp_path / "cohort", 2)
+    review = open_review()
+    rows = "case_0000,0,Anna\ncase_0000,2,Ben\ncase_0001,0,Anna\ncase_0001,2,Ben\ncase_0000,1,Cora (adjudication)"
+    assert import_codes(review, csv_file(tmp_path, rows)) == {"taken": 5, "rejected": 0}
+    assert [review.store.item(item).case_id for item in review.to_decide()] == ["case_0001"]
+    assert "Cora (adjudication)" in set(code_table(review.store)["rater"])
+    assert [one["rater"] for one in results(review.store.path, 0)["raters"]] == ["Anna", "Ben"]
+
+
+def test_codes_of_equal_files_go_to_their_model(open_review: OpenReview, tmp_path: Path):
+    for model in ("old", "new"):
+        write_montages(tmp_path / model, 1)
+    sources = [Source(model, montages=str(tmp_path / model)) for model in ("old", "new")]
+    review = open_review.of(sources)  # type: ignore[attr-defined]
+    digest = sha256_of(tmp_path / "old" / "case_0000.png")
+    head = "case_id,code,rater,segmentation_sha256,model"
+    rows = "\n".join(f"case_0000,{code},Anna,{digest},{model}" for code, model in ((0, "old"), (2, "new")))
+    assert import_codes(review, csv_file(tmp_path, rows, head))["taken"] == 2
+    assert dict(code_table(review.store)[["model", "code"]].to_numpy()) == {"old": 0, "new": 2}
+
+
+def test_a_flag_on_a_hidden_repeat_is_exported(open_review: OpenReview, tmp_path: Path):
+    write_montages(tmp_path / "cohort", 6)
+    review = open_review(repeats=0.34)
+    code_all(review, "Anna", codes_of(0, 1, 2, 0, 1, 2))
+    row = review.store.row("SELECT place, item FROM turn WHERE kind = 'repeat'")
+    assert row
+    turn, item = review.turns.turn("Anna", row["place"]), review.store.item(row["item"])
+    flag(review.store, turn, "spleen", sha256=item.sha256, request="f")
+    table = code_table(review.store).set_index("case_id")["reason"]
+    assert table[table != ""].to_dict() == {item.case_id: "spleen"}
+
+
+def test_what_changes_while_the_server_runs_is_not_exported_and_shown_again(open_review: OpenReview, tmp_path: Path):
+    write_volumes(tmp_path / "cohort")
+    review = open_review(volumes=True)
+    code_all(review, "Anna", {"a": 0, "b": 2})
+    write_volumes(tmp_path / "cohort", ("b",), label=5)
+    found = review.results()
+    assert [one["counts"] for one in found["raters"]] == [[1, 0, 0]]
+    assert code_table(review.store)["case_id"].tolist() == ["a"]
+    assert len(review.following("Anna", 2, 1)) == 1
+
+
 def test_a_file_that_is_no_codes_is_one_line(open_review: OpenReview, tmp_path: Path):
     write_montages(tmp_path / "cohort", 1)
     review = open_review()
@@ -170,13 +256,28 @@ def test_an_export_into_a_file_keeps_what_else_it_holds(open_review: OpenReview,
     for _ in range(2):
         write_export(review.store.path, path)
         found = read_codes(path).table
-        assert sorted(map(tuple, found[["case_id", "rater", "code"]].to_numpy())) == [
-            ("case_0000", "Anna", 0), ("case_0000", "Ben", 2), ("case_0001", "Anna", 1), ("elsewhere", "Anna", 2),
+        assert sorted(map(tuple, found[["case_id", "rater", "code", "remark"]].to_numpy())) == [
+            ("case_0000", "Anna", 0, ""), ("case_0000", "Ben", 2, ""), ("case_0001", "Anna", 1, ""),
+            ("elsewhere", "Anna", 2, "x"),
         ]  # fmt: skip
+    undo(review.store, "Anna", request="u")
+    write_export(review.store.path, path)
+    assert len(read_codes(path).table) == 3  # what was taken back is in the file no more
     path.write_text("case_id,code\na,1,2,3\n")
     with pytest.raises(ValueError, match="row is '4 cells', expected 2 as in the header"):
         write_export(review.store.path, path)
     assert path.read_text() == "case_id,code\na,1,2,3\n"
+
+
+def test_an_export_adds_nothing_twice_and_writes_over_no_store(open_review: OpenReview, tmp_path: Path):
+    write_montages(tmp_path / "cohort", 2)
+    review = open_review()
+    code_all(review, "@Anna", codes_of(0, 1))
+    for _ in range(3):
+        write_export(review.store.path, tmp_path / "codes.csv")
+    assert read_codes(tmp_path / "codes.csv").table["rater"].tolist() == ["'@Anna"] * 2
+    with pytest.raises(ValueError, match="is a store of ratings, expected a CSV"):
+        write_export(review.store.path, review.store.path)
 
 
 def test_a_store_is_read_as_a_file_of_codes(open_review: OpenReview, tmp_path: Path):

@@ -5,17 +5,23 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from review_files import OpenReview, write_montages, write_volumes
 
+from custom_components.data.montage_area import AREA
 from custom_components.review.guard import LARGEST_BODY
 from custom_components.review.review import Review, Rules
 from custom_components.review.server import make_app
@@ -336,7 +342,8 @@ def test_nothing_is_changed_by_get_or_other_methods(enter: Enter):
 @pytest.mark.parametrize(
     "path",
     [
-        "/../../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/%00",
+        "/../../etc/passwd", "/api/turn/99999999999999999999999", "/api/montage/99999999999999999999999/ct",
+        "/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/%00",
         "/page.css%00.png", "/etc/passwd", "/api/montage/1/..%2f..%2fct", "/api/montage/1/ct%00",
         "/api/montage/%2fetc%2fpasswd/ct", "/api/montage/1/../../../../etc/passwd", "/api/example/0/..%2f..%2fct",
         "/static/page.css", "/main.js/../server.py", "/api/planes/1/..%2faxial/0/ct", "/api/montage/-1/ct",
@@ -353,6 +360,25 @@ def test_no_path_outside_is_served(enter: Enter, path: str):
     connection.close()
     assert answer.status in (400, 404, 409), content
     assert b"root:" not in content
+
+
+def test_a_layer_that_is_not_there_is_not_served(enter: Enter):
+    page = enter()
+    (turn,) = page.next()
+    for layer in ("ct%00", "organs", "..%2fct", "CT"):
+        answer = page.client.get(f"/api/montage/{turn['place']}/{layer}", params={"version": turn["version"]})
+        assert answer.status_code == 404, layer
+
+
+def test_a_montage_that_becomes_a_link_is_not_served(enter: Enter, tmp_path: Path):
+    page = enter()
+    (turn,) = page.next()
+    path = Path(page.review.store.item(page.review.turns.turn("Anna", turn["place"]).item).montage)
+    path.rename(tmp_path / "elsewhere.png")
+    path.symlink_to(tmp_path / "elsewhere.png")
+    version = page.client.get(f"/api/turn/{turn['place']}").json()["turn"]["version"]
+    answer = page.client.get(f"/api/montage/{turn['place']}/ct", params={"version": version})
+    assert answer.status_code == 404
 
 
 def test_a_link_that_leaves_the_folder_is_set_aside(enter: Enter, tmp_path: Path):
@@ -377,6 +403,165 @@ def test_a_file_that_is_no_picture_is_not_sent_and_set_aside(enter: Enter):
     assert page.client.get("/api/state").json()["progress"]["total"] == 29
 
 
+def test_a_broken_picture_is_drawn_again(enter: Enter, tmp_path: Path):
+    write_volumes(tmp_path / "cohort")
+    page = enter(volumes=True)
+    (turn,) = page.next()
+    item = page.review.store.item(page.review.turns.turn("Anna", turn["place"]).item)
+    path = f"/api/montage/{turn['place']}/ct"
+    whole = page.client.get(path, params={"version": turn["version"]})
+    layer = page.review.cohort.layer(item, "ct")
+    for broken in (whole.content[: len(whole.content) // 2], None):
+        layer.unlink() if broken is None else layer.write_bytes(broken)
+        again = page.client.get(path, params={"version": turn["version"]})
+        assert (again.status_code, again.content) == (200, whole.content)
+
+
+def test_a_ready_montage_that_is_broken_is_set_aside(enter: Enter, capfd: pytest.CaptureFixture[str]):
+    page = enter()
+    (turn,) = page.next()
+    path = Path(page.review.store.item(page.review.turns.turn("Anna", turn["place"]).item).montage)
+    path.write_bytes(path.read_bytes()[:60])
+    (now,) = page.next()
+    answer = page.client.get(f"/api/montage/{now['place']}/ct", params={"version": now["version"]})
+    assert answer.status_code == 404
+    assert "case_" not in answer.text
+    assert f"cannot be shown: {path.stem}: " in capfd.readouterr().err
+    assert page.next()[0]["place"] != now["place"]
+
+
+def test_a_folder_with_the_name_of_a_montage_does_not_stop_the_others(enter: Enter, tmp_path: Path):
+    (tmp_path / "cohort" / "zz.png").mkdir(parents=True)
+    page = enter()
+    places = {turn["place"] for after in range(0, 32, 8) for turn in page.next(after, 8)}
+    assert len(places) == 30
+
+
+def test_an_error_of_a_volume_names_neither_file_nor_case(enter: Enter, tmp_path: Path):
+    write_volumes(tmp_path / "cohort")
+    page = enter(volumes=True)
+    (turn,) = page.next()
+    for path in (tmp_path / "cohort" / "images").iterdir():
+        path.write_bytes(b"nothing")
+    answer = page.client.get(f"/api/planes/{turn['place']}", params={"version": turn["version"]})
+    assert answer.status_code in (404, 409)
+    assert "cohort" not in answer.text
+    assert page.next() == []
+
+
+def test_two_windows_may_load_a_montage_with_a_strip_at_once(enter: Enter, tmp_path: Path):
+    for number in range(4):
+        montage = np.zeros((40, 40, 3), np.uint8)
+        info = PngInfo()
+        info.add_text(AREA, json.dumps([0, 8, 40, 32]))
+        (tmp_path / "cohort").mkdir(exist_ok=True)
+        Image.fromarray(montage + number).save(tmp_path / "cohort" / f"strip_{number}.png", pnginfo=info)
+    page = enter()
+    turns = [turn for after in (0, 8, 16, 24, 32) for turn in page.next(after, 8)]
+
+    def load(turn: dict[str, Any]) -> int:
+        path = f"/api/montage/{turn['place']}/ct?version={turn['version']}"
+        return httpx.get(page.origin + path, cookies=dict(page.client.cookies), trust_env=False).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(load, [turn for turn in turns for _ in range(4)])) == {200}
+
+
+def test_a_window_of_the_rater_before_is_told_who_is_in_now(enter: Enter):
+    page = enter("Åsa Ö'Neil")
+    (turn,) = page.next()
+    page.headers["X-Rater"] = quote("Åsa Ö'Neil", safe="-_.!~*'()")
+    assert page.rate(turn).status_code == 200
+    page.headers["X-Rater"] = "Dora"
+    answer = page.post("/api/undo", request="u")
+    assert (answer.status_code, answer.json()["conflict"]) == (409, "rater")
+    assert page.review.store.number("SELECT count(*) FROM event") == 1
+
+
+def test_undo_takes_back_only_what_its_window_has_done_last(enter: Enter):
+    page = enter()
+    turns = page.next(0, 2)
+    first = page.rate(turns[0], 1).json()["event"]
+    page.rate(turns[1], 2)  # in another window
+    answer = page.post("/api/undo", request="u", last=first)
+    assert (answer.status_code, answer.json()["conflict"]) == (409, "undo")
+    assert page.post("/api/undo", request="v").json()["place"] == turns[1]["place"]
+    assert page.post("/api/undo", request="w", last=first).json()["code"] is None
+
+
+def test_a_wish_that_was_stored_is_answered_so_after_the_file_has_changed(enter: Enter):
+    page = enter()
+    (turn,) = page.next()
+    stored = page.rate(turn, 1, request="once")
+    path = Path(page.review.store.item(page.review.turns.turn("Anna", turn["place"]).item).montage)
+    Image.new("RGB", (32, 32), "white").save(path)
+    assert page.rate(turn, 1, request="once").json() == stored.json()
+    assert page.rate(turn, 1, request="twice").status_code == 409
+
+
+def test_a_code_and_its_reason_are_one_entry(enter: Enter):
+    page = enter()
+    (turn,) = page.next()
+    page.rate(turn, 2, reasons=["spleen"], text="gone")
+    (row,) = page.review.store.rows("SELECT * FROM code")
+    assert (row["code"], row["reason"]) == (2, "spleen; gone")
+    shown = page.client.get(f"/api/turn/{turn['place']}").json()["turn"]
+    assert (shown["reasons"], shown["text"], shown["flagged"]) == (["spleen"], "gone", False)
+    page.post("/api/undo", request="u")
+    assert page.review.store.rows("SELECT * FROM code") == []
+
+
+def test_what_somebody_has_decided_waits_for_nobody_else(enter: Enter):
+    for rater, code in (("Anna", 0), ("Ben", 2)):
+        page = enter(rater, seed=3)
+        for turn in page.next(0, 8):
+            page.rate(turn, code)
+    both = len(page.review.to_decide())
+    cora, dan = enter("Cora"), enter("Dan")
+    for one in (cora, dan):
+        one.post("/api/adjudicate")
+    assert len(cora.next(0, 8, adjudication=True)) == len(dan.next(0, 8, adjudication=True)) == min(both, 8) > 0
+    cora.rate(cora.next(0, 1, adjudication=True)[0], 1)
+    assert len(dan.next(0, 8, adjudication=True)) == min(both - 1, 8)
+
+
+def test_a_study_that_is_blind_is_not_exported_by_the_page(enter: Enter):
+    page = enter(rules=Rules(exports=False))
+    assert not page.client.get("/api/state").json()["exports"]
+    for path in ("export.csv", "export.json"):
+        assert page.client.get(f"/api/{path}").status_code == 403
+
+
+def test_a_full_disk_is_said_and_passes(enter: Enter, monkeypatch: pytest.MonkeyPatch):
+    page = enter()
+    (turn,) = page.next()
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(page.review.store, "run", full)
+        answer = page.rate(turn, request="once")
+        assert (answer.status_code, answer.json()["error"]) == (
+            503,
+            "the server cannot store it: database or disk is full",
+        )
+    assert page.rate(turn, request="once").status_code == 200
+
+
+def test_a_mistake_of_the_server_has_the_same_headers(enter: Enter, monkeypatch: pytest.MonkeyPatch):
+    page = enter()
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("/secret/path")
+
+    monkeypatch.setattr(page.review, "progress", broken)
+    answer = page.client.get("/api/state")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 def test_what_one_rater_is_shown_is_not_for_another(enter: Enter):
     anna, ben = enter(), enter("Ben")
     turns = anna.next(0, 8)
@@ -389,8 +574,10 @@ def test_what_one_rater_is_shown_is_not_for_another(enter: Enter):
     "changes",
     [
         {"code": 3}, {"code": "0"}, {"code": None}, {"code": 0.5}, {"code": True}, {"seconds": -1}, {"seconds": "1"},
-        {"seconds": 1e999}, {"place": "1"}, {"place": 10**30}, {"version": 5}, {"request": ""}, {"request": "x" * 300},
-        {"previous": "1"}, {"request": "a\0b"},
+        {"seconds": 1e999}, {"seconds": 10**400}, {"place": "1"}, {"place": 10**30}, {"version": 5}, {"request": ""},
+        {"request": "x" * 300},
+        {"previous": "1"},
+        {"reasons": "spleen"}, {"reasons": ["heart"]}, {"request": "a\0b"},
     ],
 )  # fmt: skip
 def test_a_rating_that_cannot_be_is_refused_in_one_line(enter: Enter, changes: dict[str, Any]):
