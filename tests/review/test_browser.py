@@ -32,6 +32,7 @@ OPTIONS = [
 NO_WEBGL = ["--disable-3d-apis"]
 SOFTWARE_WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 CASES = 36
+FEW = 4
 SHOWN = {"timeout": 60_000}
 
 pytestmark = pytest.mark.skipif(
@@ -51,6 +52,7 @@ class Server:
             *options,
         ]  # fmt: skip
         self.process: subprocess.Popen[str] | None = None
+        self.entered = 0
         self.lines: list[str] = []
 
     def start(self) -> None:
@@ -77,6 +79,11 @@ class Server:
             time.sleep(0.1)
         raise TimeoutError
 
+    def fresh_address(self) -> str:
+        """An address for one rater more."""
+        self.entered += 1
+        return self.address(self.entered - 1)
+
     def kill(self) -> None:
         assert self.process
         self.process.send_signal(signal.SIGKILL)
@@ -101,11 +108,30 @@ def browser(playwright):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    write_volumes(tmp_path / "cohort", tuple(f"case_{number:02d}" for number in range(CASES)))
-    server = Server(tmp_path / "cohort", "--repeats", "0")
+    yield from serve(tmp_path / "cohort", CASES)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> Iterator[Server]:
+    """A server of few cases that tests share, each as a rater of its own."""
+    yield from serve(tmp_path_factory.mktemp("few"), FEW)
+
+
+def serve(cohort: Path, cases: int) -> Iterator[Server]:
+    write_volumes(cohort, tuple(f"case_{number:02d}" for number in range(cases)))
+    server = Server(cohort, "--repeats", "0")
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def page(few: Server, browser, request):
+    page = open_page(browser, few.fresh_address(), request.node.name[:40])
+    wait_until_ready(page)
+    yield page
+    assert page.errors == []
+    page.context.close()
 
 
 def open_page(browser, address: str, rater: str):
@@ -121,6 +147,7 @@ def open_page(browser, address: str, rater: str):
 
 
 def press(page, key: str, expected: str) -> None:
+    wait_until_ready(page)
     page.keyboard.press(key)
     wait_for_text(page, "#progress", expected)
 
@@ -137,6 +164,11 @@ def wait_for_text(page, selector: str, text: str) -> None:
     eventually(
         lambda: text in page.text_content(selector) and page.get_attribute("#stage", "aria-busy") == "false", page=page
     )
+
+
+def wait_until_ready(page) -> None:
+    """A montage that has just appeared takes no code."""
+    page.wait_for_selector("#stage[data-ready]", **SHOWN)
 
 
 def transform(page) -> str:
@@ -211,6 +243,7 @@ def test_the_page_goes_on_through_a_killed_server(server: Server, browser):
     page = open_page(browser, server.address(), "Anna")
     press(page, "0", f"1 of {CASES}")
     server.kill()
+    wait_until_ready(page)
     page.keyboard.press("2")
     page.wait_for_selector("#alert:not([hidden])")
     assert "Not saved yet" in page.inner_text("#alert")
@@ -235,6 +268,7 @@ def test_two_raters_work_at_once_and_neither_sees_the_other(server: Server, brow
     tab.goto(anna.url)
     tab.wait_for_selector(".code:not([disabled])", **SHOWN)
     press(tab, "1", f"6 of {CASES}")
+    wait_until_ready(anna)
     anna.keyboard.press("2")
     wait_for_text(anna, "#saved", "another window")
     anna.wait_for_selector('.code[data-code="1"][aria-pressed="true"]')
@@ -249,11 +283,14 @@ def test_the_page_asks_which_organs_are_wrong(tmp_path: Path, browser):
     server.start()
     page = open_page(browser, server.address(), "Anna")
     press(page, "0", "1 of 3")
+    wait_until_ready(page)
     page.keyboard.press("2")
     page.wait_for_selector("#flag[open]")
     for key in ("4", "1", "1"):  # spleen; liver, and not
         page.keyboard.press(key)
-    press(page, "Enter", "2 of 3")
+    page.keyboard.press("Enter")
+    wait_for_text(page, "#progress", "2 of 3")
+    wait_until_ready(page)
     page.keyboard.press("1")
     page.keyboard.press("Escape")  # then nothing is stored
     wait_for_text(page, "#progress", "2 of 3")
@@ -301,3 +338,144 @@ def test_niivue_shows_the_planes_where_there_is_webgl(server: Server, playwright
     assert not page.is_visible("#planes")
     assert page.errors == []
     browser.close()
+
+
+def key(page, name: str, selector: str = "#stage", **options: Any) -> None:
+    """A key as a held one, or one of another layout, gives it; what the browser does with it by itself is not done."""
+    page.eval_on_selector(
+        selector,
+        "(element, options) => element.dispatchEvent(new KeyboardEvent('keydown', options))",
+        {"key": name, "bubbles": True, "cancelable": True, **options},
+    )
+
+
+def done(page) -> int:
+    page.wait_for_timeout(400)  # what was pressed would be stored by now
+    eventually(lambda: page.get_attribute("#stage", "aria-busy") == "false", page=page)
+    return int(page.inner_text("#progress").split()[0])
+
+
+def focused(page) -> str:
+    return page.evaluate("document.activeElement.id")
+
+
+def test_a_held_key_on_a_button_is_one_press(page):
+    page.focus('.code[data-code="1"]')
+    for _ in range(20):
+        page.keyboard.down("Enter")  # a repeat from the second on
+        page.wait_for_timeout(60)
+    page.keyboard.up("Enter")
+    assert done(page) == 1
+
+
+def test_the_second_of_a_double_press_is_not_for_the_next_case(page):
+    page.keyboard.press("0")
+    eventually(lambda: page.inner_text("#progress").startswith("1 "))
+    page.keyboard.press("0")
+    assert done(page) == 1
+    wait_until_ready(page)
+    page.dblclick('.code[data-code="2"]', delay=5)
+    assert done(page) == 2
+    press(page, "1", f"3 of {FEW}")
+
+
+def test_each_montage_is_shown_with_its_organs(page):
+    page.keyboard.press("Space")
+    assert page.is_visible("#organs-hidden")
+    press(page, "0", f"1 of {FEW}")
+    assert not page.is_visible("#organs-hidden")
+    assert page.evaluate("document.getElementById('organs').style.opacity") == "0.4"
+    for _ in range(5):
+        page.keyboard.press("-")
+    assert page.is_visible("#organs-hidden")
+
+
+def test_planes_forget_the_case_before(page):
+    ink = """(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+        .data.some((value) => value > 0)"""
+    drawn = '.view[data-plane="axial"] canvas >> nth=0'
+    page.keyboard.press("Enter")
+    eventually(lambda: page.eval_on_selector(drawn, ink), page=page)
+    assert "/ 10" in page.inner_text('.view[data-plane="axial"] p')
+    page.keyboard.press("Escape")
+    press(page, "0", f"1 of {FEW}")
+    page.route("**/api/planes/**", lambda route: route.fulfill(status=404, json={"error": "no CT"}))
+    page.keyboard.press("Enter")
+    eventually(lambda: "no CT" in page.inner_text('.view[data-plane="axial"] p'), page=page)
+    assert not page.eval_on_selector(drawn, ink)
+
+
+def test_a_click_does_not_open_the_planes_of_the_next_case(page):
+    page.mouse.click(450, 330)
+    press(page, "0", f"1 of {FEW}")
+    page.wait_for_timeout(600)
+    assert not page.is_visible("#planes")
+
+
+def test_planes_are_on_their_own_and_have_keys(page):
+    page.keyboard.press("Enter")
+    eventually(lambda: "6 / 10" in page.inner_text('.view[data-plane="axial"] p'), page=page)  # the middle
+    page.keyboard.press("ArrowUp")
+    eventually(lambda: "7 / 10" in page.inner_text('.view[data-plane="axial"] p'), page=page)
+    for _ in range(15):
+        page.keyboard.press("Tab")
+        assert page.evaluate("!document.activeElement.closest('#work')")
+    page.keyboard.press("Space") if focused(page) == "planes" else page.click("#planes-toggle")
+    assert page.get_attribute("#planes-toggle", "aria-pressed") == "false"
+    page.keyboard.press("Escape")
+    assert focused(page) == "stage"
+    page.click("#open-planes")
+    page.keyboard.press("2")
+    assert not page.is_visible("#planes")
+    assert done(page) == 1
+
+
+def test_back_at_the_end_and_what_was_left_for_later(page):
+    for number in range(FEW - 1):
+        press(page, "0", f"{number + 1} of {FEW}")
+    wait_until_ready(page)
+    page.keyboard.press("ArrowRight")
+    eventually(lambda: f"1 of {FEW} is left without a code" in page.inner_text("#end"), page=page)
+    page.keyboard.press("ArrowRight")
+    press(page, "1", f"{FEW} of {FEW}")
+    eventually(lambda: "All montages are coded" in page.inner_text("#end"), page=page)
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector('.code[data-code="1"][aria-pressed="true"]')
+    assert not page.is_visible("#end")
+
+
+def test_keys_work_while_the_slider_has_the_focus(page):
+    page.focus("#opacity")
+    page.keyboard.press("ArrowRight")
+    assert page.input_value("#opacity") == "45"
+    page.keyboard.press("1")
+    assert done(page) == 1
+    page.mouse.click(*middle(page, "#opacity"))
+    assert focused(page) == "stage"
+
+
+def middle(page, selector: str) -> tuple[float, float]:
+    box = page.locator(selector).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1024, 768)])
+def test_nothing_is_cut_off(page, size: tuple[int, int]):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.keyboard.press("Enter")
+    eventually(lambda: "/ 20" in page.inner_text('.view[data-plane="sagittal"] p'), page=page)
+    for selector in ("#close-planes", '.view[data-plane="sagittal"]', "#views"):
+        box = page.locator(selector).bounding_box()
+        assert box["x"] + box["width"] <= size[0]
+        assert box["y"] + box["height"] <= size[1]
+
+
+def test_keys_of_other_keyboards(page):
+    key(page, "à", code="Digit0")
+    assert done(page) == 1
+    wait_until_ready(page)
+    key(page, "г", code="KeyU")
+    assert done(page) == 0
+    key(page, "g", code="KeyU")  # a letter of a Latin layout is what it writes
+    key(page, "а", code="KeyF")
+    assert page.is_visible("#flag")

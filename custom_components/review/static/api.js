@@ -10,15 +10,26 @@ export class Failure extends Error {
   get isPassing() { return this.status === 0 || this.status >= 500 }
 }
 
-async function ask(path, options = {}) {
+const rater = { headers: {}, onOther: () => {} }
+
+// Say with each request for whom this page is; onOther(text): another rater has entered in this browser.
+export function speakFor(name, onOther = () => {}) {
+  rater.headers = name ? { 'X-Rater': encodeURIComponent(name) } : {}
+  rater.onOther = onOther
+}
+
+async function ask(path, { headers, ...options } = {}) {
   let response
   try {
-    response = await fetch(path, { credentials: 'same-origin', cache: 'no-store', signal: AbortSignal.timeout(15000), ...options })
+    response = await fetch(path, {
+      credentials: 'same-origin', cache: 'no-store', signal: AbortSignal.timeout(15000), headers: { ...rater.headers, ...headers }, ...options,
+    })
   } catch (error) {
     throw new Failure(0, 'the server does not answer')
   }
   if (response.ok) return response
   const answer = await response.json().catch(() => ({}))
+  if (answer.conflict === 'rater') rater.onOther(answer.error)
   throw new Failure(response.status, answer.error || `the server answers ${response.status}`, answer.conflict)
 }
 
@@ -41,7 +52,7 @@ export async function picture(path, query) {
   try {
     return await createImageBitmap(await response.blob())
   } catch (error) {
-    throw new Failure(0, 'the picture broke off')
+    throw new Failure(0, 'the picture came broken')
   }
 }
 

@@ -1,6 +1,7 @@
 // The page: keys, buttons and what stands around the montage.
 
-import { get, post } from '/api.js'
+import { get, post, speakFor } from '/api.js'
+import { keep, kept } from '/kept.js'
 import { Planes } from '/planes.js'
 import { Rating } from '/rating.js'
 import { showResults } from '/results.js'
@@ -8,15 +9,22 @@ import { Stage } from '/stage.js'
 
 const by = (id) => document.getElementById(id)
 const codes = [...document.querySelectorAll('.code')]
-const planes = new Planes(by('planes'), by('views'), by('windows'), by('planes-opacity'))
+const planes = new Planes(by('planes'), by('views'), by('windows'))
 const stage = new Stage(by('stage'), by('sheet'), by('ct'), by('organs'), (x, y) => openPlanes(x, y))
 const rating = new Rating(stage)
+const OPACITY = 0.4
+const NO_ADDRESS = 'Open the address that the terminal shows; it is good for one rater.'
 let state = null
 
 // entering
 
 async function enter(event) {
   event.preventDefault()
+  if (!token()) {
+    by('enter-note').textContent = NO_ADDRESS
+    return
+  }
+  speakFor('')
   try {
     await post('/api/enter', { token: token(), rater: by('rater').value })
     history.replaceState(null, '', '/')
@@ -32,16 +40,20 @@ async function begin() {
   try {
     state = await get('/api/state')
   } catch (error) {
+    planes.close()
     by('work').hidden = true
     by('enter').hidden = false
-    if (!token() || error.status !== 401) by('enter-note').textContent = error.message
+    if (error.status !== 401) by('enter-note').textContent = error.message
+    else if (!token()) by('enter-note').textContent = NO_ADDRESS
     by('rater').focus()
     return
   }
+  speakFor(state.rater, stop)
   if (token()) history.replaceState(null, '', '/') // whoever is in already keeps the token for another
   by('enter').hidden = true
   by('work').hidden = false
-  by('who').textContent = state.rater
+  by('who').textContent = by('who').title = state.rater
+  for (const link of document.querySelectorAll('.export')) link.hidden = state.exports === false
   showLegend()
   showProgress()
   for (const image of document.querySelectorAll('[data-example]')) image.src = `/api/example/${image.dataset.example}`
@@ -49,10 +61,30 @@ async function begin() {
   by('stage').focus()
 }
 
+// Another rater is in now: nothing that is done here may be stored as theirs.
+function stop(text) {
+  if (by('stopped').open) return
+  planes.close()
+  by('stopped-text').textContent = text
+  by('stopped').showModal()
+}
+
+async function leave() {
+  try {
+    const { token: fresh } = await post('/api/leave')
+    history.replaceState(null, '', `/#token=${fresh}`)
+    location.reload()
+  } catch (error) {
+    by('leaving').close()
+    note(`You are still in: ${error.message}`)
+  }
+}
+
 // what stands around the montage
 
 function showLegend() {
-  by('legend').replaceChildren(...state.organs.map((organ) => {
+  const organs = [...state.organs].sort((one, other) => other.judged - one.judged)
+  by('legend').replaceChildren(...organs.map((organ) => {
     const item = document.createElement('li')
     const swatch = document.createElement('i')
     swatch.style.setProperty('--colour', organ.colour)
@@ -90,13 +122,29 @@ function showTurn(turn) {
     button.setAttribute('aria-pressed', String(turn !== null && Number(button.dataset.code) === turn.code))
     button.disabled = !turn
   }
-  for (const id of ['skip', 'open-flag', 'toggle', 'opacity', 'reset']) by(id).disabled = !turn
+  for (const id of ['skip', 'open-flag', 'toggle', 'opacity', 'zoom-in', 'zoom-out', 'reset']) by(id).disabled = !turn
+  by('open-planes').disabled = !turn?.planes
   by('overlay').hidden = turn !== null && !turn.layers.includes('organs')
-  const decided = rating.isDeciding ? 'No more to decide.' : 'All montages are coded. Thank you!'
-  by('message').textContent = turn ? '' : `${decided}\nBack shows them again; Results has the counts and the export.`
+  setOverlay(stage.opacity || OPACITY, true) // a case without organs would look like a failure
   by('about').textContent = turn ? about(turn) : ''
+  by('about').hidden = !by('about').textContent
   showFlag(turn)
-  if (!turn) refresh()
+  by('end').hidden = true
+  if (!turn) showEnd()
+}
+
+async function showEnd() {
+  await refresh()
+  if (rating.turn) return
+  const { done, total, to_decide: toDecide } = state.progress
+  const left = rating.isDeciding ? toDecide : Math.max(0, total - done)
+  const none = rating.isDeciding ? 'No more to decide.' : 'All montages are coded. Thank you!'
+  const some = rating.isDeciding ? `${left} wait for a decision.` : `${left} of ${total} ${left === 1 ? 'is' : 'are'} left without a code.`
+  by('message').textContent = `${left ? some : none}\nBack shows the last one again; Results has the counts${state.exports === false ? '' : ' and the export'}.`
+  by('show-left').hidden = !left
+  by('skip').disabled = !left
+  by('end').hidden = false
+  by('stage').removeAttribute('data-ready')
 }
 
 function about(turn) {
@@ -108,53 +156,96 @@ function about(turn) {
 function showFlag(turn) {
   const words = turn ? [turn.reasons.join(', '), turn.text].filter(Boolean).join(': ') : ''
   by('flag-shown').hidden = !words
-  by('flag-shown').textContent = `Flag: ${words}`
+  by('flag-shown').textContent = `${turn?.flagged ? 'Flag' : 'Wrong'}: ${words}`
+  if (words) announce(by('flag-shown').textContent)
 }
+
+function announce(text) { by('announce').textContent = text }
 
 let noteTimer = 0
 function note(text, isLasting = false) {
   clearTimeout(noteTimer)
   by('saved').textContent = text
-  if (!isLasting) noteTimer = setTimeout(() => { by('saved').textContent = '' }, 4000)
+  by('saved').classList.toggle('slow', isLasting)
+  if (!isLasting) noteTimer = setTimeout(() => { by('saved').textContent = '' }, Math.max(4000, 60 * text.length))
 }
 
-rating.addEventListener('show', (event) => showTurn(event.detail))
+function tell(text) {
+  note(text)
+  announce(text)
+}
+
+// Take the note away that the page waits.
+function endSlow() { if (by('saved').classList.contains('slow')) note('') }
+
+rating.addEventListener('show', (event) => {
+  by('stage').removeAttribute('data-ready')
+  showTurn(event.detail)
+})
+rating.addEventListener('ready', () => by('stage').setAttribute('data-ready', ''))
 rating.addEventListener('busy', (event) => by('stage').setAttribute('aria-busy', String(event.detail)))
 rating.addEventListener('given', (event) => codes[event.detail].classList.add('given'))
 rating.addEventListener('saved', (event) => {
+  const { code, place, isNew } = event.detail
   changes += 1
-  if (event.detail.isNew && !rating.isDeciding) state.progress.done += 1
+  if (isNew && !rating.isDeciding) state.progress.done += 1
   showProgress()
-  note('saved')
+  note(`${code} saved · U undoes`)
+  announce(`Case ${place}, code ${code} saved`)
   if (rating.coded % 10 === 0 || rating.isDeciding) refresh()
 })
-rating.addEventListener('undone', () => { changes += 1; note('undone'); refresh() })
+rating.addEventListener('undone', () => { changes += 1; tell('undone'); refresh() })
 rating.addEventListener('flagged', (event) => { showFlag(event.detail); note('flag saved') })
-rating.addEventListener('note', (event) => note(event.detail))
-rating.addEventListener('connection', (event) => {
-  by('alert').hidden = !event.detail
-  by('alert').textContent = `Not saved yet: ${event.detail}. Trying again; leave this page open.`
+rating.addEventListener('note', (event) => tell(event.detail))
+rating.addEventListener('slow', (event) => note(event.detail === 'save' ? 'saving…' : 'loading…', true))
+rating.addEventListener('waiting', (event) => {
+  const { what, why } = event.detail
+  by('alert').textContent = what === 'save'
+    ? `Not saved yet: ${why}. Trying again; leave this page open.`
+    : `Cannot load the next montage: ${why}. Trying again.`
+  by('alert').hidden = false
+})
+rating.addEventListener('answered', () => {
+  by('alert').hidden = true
+  endSlow()
 })
 rating.addEventListener('failure', (event) => {
   if (event.detail.status === 401) return begin()
   for (const button of codes) button.classList.remove('given')
-  note(event.detail.message)
+  tell(event.detail.message)
 })
-window.addEventListener('beforeunload', (event) => { if (!by('alert').hidden) event.preventDefault() })
+window.addEventListener('beforeunload', (event) => { if (rating.isSaving) event.preventDefault() })
 
 // what a rater does
 
 function setOverlay(opacity, isShown) {
   stage.setOverlay(opacity, isShown)
-  by('opacity').value = Math.round(stage.opacity * 100)
-  by('legend').style.setProperty('--share', `${by('opacity').value}%`)
-  by('toggle').setAttribute('aria-pressed', String(stage.isShown))
+  const share = Math.round(stage.opacity * 100)
+  const isSeen = stage.isShown && share > 0
+  planes.setOpacity(isSeen ? stage.opacity : 0)
+  by('opacity').value = by('planes-opacity').value = share
+  by('legend').style.setProperty('--share', `${share}%`)
+  by('organs-hidden').hidden = isSeen || !rating.turn?.layers.includes('organs')
+  for (const id of ['toggle', 'planes-toggle']) by(id).setAttribute('aria-pressed', String(isSeen))
+  if (share) keep('opacity', stage.opacity)
+}
+
+const openResults = () => showResults(by('results'), by('results-body'))
+
+async function invite() {
+  try {
+    const { token: fresh } = await post('/api/invite')
+    by('results-note').textContent = `For one rater, once: ${location.origin}/#token=${fresh}`
+  } catch (error) {
+    by('results-note').textContent = error.message
+  }
 }
 
 // code: of the montage, if the flag is asked for before it is stored
 function openFlag(code = null) {
   if (!rating.turn || rating.isBusy) return
   by('flag').dataset.code = code ?? ''
+  by('flag-note').hidden = code !== null
   by('flag-title').textContent = code === null ? 'What is wrong?' : `Code ${code}: which organs are wrong?`
   by('reasons').replaceChildren(...state.reasons.map((reason, number) => {
     const label = document.createElement('label')
@@ -164,23 +255,38 @@ function openFlag(code = null) {
     return label
   }))
   by('flag-text').value = rating.turn.text
+  by('save-flag').firstChild.textContent = code === null ? 'Save ' : `Save code ${code} `
   by('flag').showModal()
 }
 
-async function saveFlag() {
+function saveFlag() {
   const reasons = [...by('reasons').querySelectorAll(':checked')].map((box) => box.value)
   const { code } = by('flag').dataset
-  const isSaved = await rating.flag(reasons, by('flag-text').value)
-  if (isSaved && code) rating.rate(Number(code))
+  const text = by('flag-text').value
+  if (code) rating.rate(Number(code), reasons, text)
+  else rating.flag(reasons, text)
 }
 
 function rate(code) {
-  if (state.asks_reasons && code > 0 && rating.turn && !rating.turn.reasons.length) openFlag(code)
+  const { turn } = rating
+  const isExplained = turn?.flagged && turn.reasons.length > 0
+  if (rating.isReady && state.asks_reasons && code > 0 && !isExplained) openFlag(code)
   else rating.rate(code)
 }
 
+// x and y: of the montage; the middle of the case without them
 function openPlanes(x, y) {
-  if (rating.turn?.planes) planes.open(rating.turn, x, y, stage.opacity)
+  if (rating.turn?.planes && !rating.isBusy) planes.open(rating.turn, x, y)
+}
+
+function rateFromPlanes(code) {
+  planes.close()
+  rate(code)
+}
+
+function toggleOrgans() {
+  const isSeen = stage.isShown && stage.opacity > 0
+  setOverlay(stage.opacity || OPACITY, !isSeen)
 }
 
 const actions = {
@@ -191,65 +297,112 @@ const actions = {
   Backspace: () => rating.back(),
   ArrowRight: () => rating.skip(),
   u: () => rating.undo(),
-  ' ': () => setOverlay(stage.opacity, !stage.isShown),
+  ' ': toggleOrgans,
   '+': () => setOverlay(stage.opacity + 0.1, true),
   '=': () => setOverlay(stage.opacity + 0.1, true),
   '-': () => setOverlay(stage.opacity - 0.1, true),
   f: () => openFlag(),
+  Enter: () => openPlanes(),
   '?': () => by('help').showModal(),
 }
 
+const inPlanes = {
+  0: () => rateFromPlanes(0),
+  1: () => rateFromPlanes(1),
+  2: () => rateFromPlanes(2),
+  ' ': actions[' '],
+  '+': actions['+'],
+  '=': actions['='],
+  '-': actions['-'],
+  ArrowUp: () => planes.step(1),
+  ArrowDown: () => planes.step(-1),
+  Escape: () => planes.close(),
+  '?': actions['?'],
+}
+
+const PLACES = {
+  Digit0: '0', Digit1: '1', Digit2: '2', Numpad0: '0', Numpad1: '1', Numpad2: '2', KeyU: 'u', KeyF: 'f',
+}
+const OF_RANGES = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown']
+const REPEATED = ['ArrowUp', 'ArrowDown', '+', '=', '-']
+
+// What a key does: by what it writes, or on keyboards of other scripts by where it lies.
+function actionOf(event, all) {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
+  if (all[key] || event.shiftKey || /^[a-z]$/.test(key)) return all[key]
+  return all[PLACES[event.code]]
+}
+
+// Whether a control that has the focus takes the key itself.
+function isTaken(event) {
+  if (event.target.matches('button, a')) return event.key === ' ' || event.key === 'Enter'
+  return event.target.type === 'range' && OF_RANGES.includes(event.key)
+}
+
 document.addEventListener('keydown', (event) => {
-  if (by('work').hidden || event.ctrlKey || event.altKey || event.metaKey || document.querySelector('dialog[open]')) return
-  if (planes.isOpen) {
-    if (event.key === 'Escape') planes.close()
-    return
-  }
-  const isControl = event.target.matches('button, a, input')
-  if (isControl && (event.key === ' ' || event.key === 'Enter' || event.target.type === 'range')) return
-  const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key]
+  if (by('work').hidden || event.ctrlKey || event.altKey || event.metaKey) return
+  if (event.repeat && event.key === 'Enter' && event.target.matches('button')) event.preventDefault() // a held key is one press
+  if (document.querySelector('dialog[open]') || isTaken(event)) return
+  const action = actionOf(event, planes.isOpen ? inPlanes : actions)
   if (!action) return
   event.preventDefault()
-  if (!event.repeat) action()
+  if (!event.repeat || REPEATED.includes(event.key)) action()
 })
 
 const clicks = {
-  back: actions.ArrowLeft, skip: actions.ArrowRight, undo: actions.u, 'open-flag': () => openFlag(), toggle: actions[' '],
-  reset: () => stage.fit(), 'open-help': actions['?'], 'close-planes': () => planes.close(),
+  back: actions.ArrowLeft, skip: actions.ArrowRight, undo: actions.u, 'open-flag': actions.f, toggle: toggleOrgans,
+  'open-planes': actions.Enter, reset: () => stage.fit(), 'zoom-in': () => stage.zoomMiddle(1.5), 'zoom-out': () => stage.zoomMiddle(1 / 1.5),
+  'show-left': actions.ArrowRight, 'open-help': actions['?'], 'close-planes': () => planes.close(), 'planes-toggle': toggleOrgans,
   decide: () => rating.decide(!rating.isDeciding).then(refresh),
-  'open-results': () => showResults(by('results'), by('results-body')),
-  leave: async () => { await post('/api/leave'); location.reload() },
-  invite: async () => {
-    const { token: fresh } = await post('/api/invite')
-    by('results-note').textContent = `For one rater, once: ${location.origin}/#token=${fresh}`
-  },
+  'open-results': openResults, 'end-results': openResults, 'open-import': () => by('import').click(),
+  leave: () => by('leaving').showModal(), 'leave-now': leave, reload: () => location.reload(), invite,
 }
 for (const [id, action] of Object.entries(clicks)) {
   by(id).addEventListener('click', (event) => {
-    if (event.detail) by('stage').focus()
+    if (event.detail) focusBack(event.target)
     action()
   })
 }
 for (const button of codes) {
   button.addEventListener('click', (event) => {
-    if (event.detail) by('stage').focus() // after a mouse, so that the space bar does not press it again
-    rate(Number(button.dataset.code))
+    if (event.detail) focusBack(button)
+    if (event.detail <= 1) rate(Number(button.dataset.code)) // the second of a double click was not meant for the next one
   })
 }
-by('opacity').addEventListener('input', (event) => setOverlay(event.target.value / 100, true))
+
+// After a mouse the keys are for the picture again, so that the space bar does not press a button once more.
+function focusBack(control) {
+  if (!control.closest('dialog')) by(planes.isOpen ? 'planes' : 'stage').focus({ focusVisible: false })
+}
+
+for (const id of ['opacity', 'planes-opacity']) {
+  const slider = by(id)
+  let isHeld = false
+  slider.addEventListener('pointerdown', () => { isHeld = true })
+  slider.addEventListener('input', () => setOverlay(slider.value / 100, true))
+  slider.addEventListener('change', () => {
+    if (isHeld) focusBack(slider) // who uses its keys stays
+    isHeld = false
+  })
+}
 by('enter-form').addEventListener('submit', enter)
 by('flag-form').addEventListener('submit', saveFlag)
 by('flag').addEventListener('keydown', (event) => {
   if (event.target === by('flag-text') || event.target.matches('button')) return
-  const box = by('reasons').querySelectorAll('input')[Number(event.key) - 1] // digits choose reasons
-  if (box) box.checked = !box.checked
-  else if (event.key === 'Enter') by('flag-form').requestSubmit()
-  else return
+  const digit = /^[0-9]$/.test(event.key) ? event.key : /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1]
+  const box = by('reasons').querySelectorAll('input')[Number(digit) - 1] // digits choose reasons
+  if (!box && event.key !== 'Enter') return
   event.preventDefault()
+  if (event.repeat) return
+  if (box) box.checked = !box.checked
+  else by('flag-form').requestSubmit()
 })
 by('flag-text').addEventListener('keydown', (event) => {
-  if (event.key === 'Enter' && !event.shiftKey) { event.preventDefault(); by('flag-form').requestSubmit() }
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
+  event.preventDefault()
+  if (!event.repeat) by('flag-form').requestSubmit()
 })
+by('stopped').addEventListener('cancel', (event) => event.preventDefault())
 for (const button of document.querySelectorAll('[data-close]')) {
   button.addEventListener('click', () => button.closest('dialog').close())
 }
@@ -260,11 +413,11 @@ by('import').addEventListener('change', async (event) => {
   try {
     const answer = await post('/api/import', await file.text(), 'text/csv')
     by('results-note').textContent = answer.text
-    await showResults(by('results'), by('results-body'))
+    await openResults()
   } catch (error) {
     by('results-note').textContent = error.message
   }
 })
 
-setOverlay(0.4, true)
+setOverlay(Number(kept('opacity', OPACITY)) || OPACITY, true)
 begin()

@@ -1,6 +1,7 @@
 // The case in three planes that the server cuts at full resolution: linked, with windows, opacity and a wheel for slices.
 
 import { get, picture } from '/api.js'
+import { keep, kept } from '/kept.js'
 import { openViewer } from '/viewer.js'
 
 // axis of the volume that a plane runs through, and the axes along its columns and rows
@@ -10,14 +11,19 @@ const VIEWS = {
   sagittal: { through: 0, across: 1, down: 2, sides: ['A', 'P', 'S', 'I'] },
 }
 const KEPT = 60 // pictures
+const NOTCH = 40 // pixels of a wheel for one slice; a trackpad gives fewer at a time
+const MIDDLE = { x: 999999, y: 999999 } // no slice of a montage lies there
 
 export class Planes {
-  constructor(section, views, windows, opacity) {
-    Object.assign(this, { section, views, windows, opacity })
+  constructor(section, views, windows) {
+    Object.assign(this, { section, windows })
     this.isOpen = false
+    this.visit = 0 // so that what comes late is not shown in another case
+    this.opacity = 0
+    this.window = kept('window', '')
     this.views = {}
     for (const [name, view] of Object.entries(VIEWS)) this.views[name] = this.makeView(views, name, view)
-    opacity.addEventListener('input', () => this.setOpacity(opacity.value / 100))
+    this.used = this.views.axial
     this.niivueCanvas = views.appendChild(Object.assign(document.createElement('canvas'), { id: 'niivue' }))
     new ResizeObserver(() => { if (this.isOpen) this.layOut() }).observe(views)
   }
@@ -26,89 +32,148 @@ export class Planes {
     const box = document.createElement('div')
     box.className = 'view'
     box.dataset.plane = name
-    const make = (tag, options) => box.appendChild(Object.assign(document.createElement(tag), options))
+    const pane = box.appendChild(Object.assign(document.createElement('div'), { className: 'pane' }))
+    const make = (tag, options) => pane.appendChild(Object.assign(document.createElement(tag), options))
     const ct = make('canvas', {}), organs = make('canvas', {}), lines = make('canvas', { className: 'lines' })
     const label = make('p', {})
     const sides = make('div', { className: 'sides' })
     for (const side of view.sides) sides.append(Object.assign(document.createElement('span'), { textContent: side }))
-    const slider = make('input', { type: 'range', min: 0, step: 1 })
+    const slider = box.appendChild(Object.assign(document.createElement('input'), { type: 'range', min: 0, step: 1 }))
     slider.setAttribute('aria-label', `${name} slice`)
     slider.addEventListener('input', () => this.goTo(view.through, Number(slider.value)))
-    box.addEventListener('wheel', (event) => {
-      event.preventDefault()
-      this.goTo(view.through, this.voxel[view.through] + (event.deltaY < 0 ? 1 : -1))
-    }, { passive: false })
-    const point = (event) => { if (event.buttons & 1 && event.target !== slider) this.point(name, event) }
-    box.addEventListener('pointerdown', point)
-    box.addEventListener('pointermove', point)
+    const made = { ...view, name, pane, ct, organs, lines, label, slider, wanted: 0, turned: 0 }
+    box.addEventListener('wheel', (event) => this.wheel(made, event), { passive: false })
+    const point = (event) => { if (event.buttons & 1) this.point(name, event) }
+    pane.addEventListener('pointerdown', point)
+    pane.addEventListener('pointermove', point)
+    box.addEventListener('pointerdown', () => { this.used = made })
     parent.append(box)
-    return { ...view, name, box, ct, organs, lines, label, slider, wanted: 0 }
+    return made
   }
 
-  async open(turn, x, y, opacity) {
+  // x and y: of the montage; the middle of the case without them
+  async open(turn, x, y) {
+    const visit = ++this.visit
+    const isOver = () => visit !== this.visit
     this.turn = turn
-    this.pictures = new Map()
     this.isOpen = true
+    this.forget()
     this.section.hidden = false
-    for (const view of Object.values(this.views)) view.label.textContent = `${view.name} …`
-    this.opacity.value = Math.round(opacity * 100)
-    this.setOpacity(opacity)
+    document.getElementById('work').inert = true
+    this.section.focus({ focusVisible: false })
     try {
-      const query = { version: turn.version, x: Math.round(x), y: Math.round(y) }
-      this.info = await get(`/api/planes/${turn.place}`, query)
+      const at = x === undefined ? MIDDLE : { x: Math.round(x), y: Math.round(y) }
+      const info = await get(`/api/planes/${turn.place}`, { version: turn.version, ...at })
+      if (isOver()) return
+      this.info = info
     } catch (error) {
-      for (const view of Object.values(this.views)) view.label.textContent = error.message
+      if (!isOver()) this.say(error.message)
       return
     }
-    if (!this.isOpen || this.turn !== turn) return
     this.voxel = this.info.voxel
-    this.window ||= Object.keys(this.info.windows)[0]
+    if (!this.info.windows[this.window]) [this.window] = Object.keys(this.info.windows)
     this.windows.replaceChildren(...Object.keys(this.info.windows).map((name) => {
       const button = Object.assign(document.createElement('button'), { textContent: name })
-      button.addEventListener('click', () => this.setWindow(name))
+      button.addEventListener('click', (event) => {
+        if (event.detail) this.section.focus({ focusVisible: false })
+        this.setWindow(name)
+      })
       return button
     }))
-    await this.useNiivue(turn)
-    if (!this.isOpen || this.turn !== turn) return
+    await this.useNiivue(turn, isOver)
+    if (isOver()) return
     this.setWindow(this.window)
     this.layOut()
   }
 
+  // Nothing of the case before may be seen beside this one.
+  forget() {
+    this.info = this.niivue = null
+    this.section.classList.remove('niivue', 'loading')
+    this.windows.replaceChildren()
+    for (const layers of this.pictures?.values() ?? []) layers.then((all) => all.forEach((one) => one.close())).catch(() => {})
+    this.pictures = new Map()
+    for (const view of Object.values(this.views)) {
+      view.wanted += 1
+      for (const canvas of [view.ct, view.organs, view.lines]) canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height)
+    }
+    this.say('loading…')
+  }
+
+  say(text) {
+    for (const view of Object.values(this.views)) view.label.textContent = `${view.name}: ${text}`
+  }
+
   // NiiVue instead of the server's planes, where it is installed and the browser has WebGL.
-  async useNiivue(turn) {
-    this.niivue = null
-    this.section.classList.remove('niivue')
+  async useNiivue(turn, isOver) {
     if (!this.info.niivue || this.isBroken || !document.createElement('canvas').getContext('webgl2')) return
     try {
-      this.section.classList.add('niivue') // NiiVue takes the size of a canvas that can be seen
+      this.section.classList.add('niivue', 'loading') // NiiVue takes the size of a canvas that has a place
       this.viewer ||= await openViewer(this.niivueCanvas)
-      await this.viewer.load(turn, this.info)
-      this.niivue = this.viewer
-      this.setOpacity(this.opacity.value / 100)
+      await this.loadViewer(turn, isOver)
     } catch (error) {
+      if (isOver()) return
       console.warn('NiiVue does not work here; the server draws the planes:', error)
       this.isBroken = true
       this.section.classList.remove('niivue')
+    } finally {
+      if (!isOver()) this.section.classList.remove('loading')
     }
   }
 
+  // One case at a time, so that none that was left comes over a later one.
+  async loadViewer(turn, isOver) {
+    const before = this.loading
+    const { info } = this
+    this.loading = (async () => {
+      await before?.catch(() => {})
+      if (!isOver()) await this.viewer.load(turn, info, this.opacity)
+    })()
+    await this.loading
+    if (isOver()) return
+    this.niivue = this.viewer
+    this.setOpacity(this.opacity)
+  }
+
   close() {
+    if (!this.isOpen) return
+    this.visit += 1
     this.isOpen = false
+    this.forget()
     this.section.hidden = true
-    for (const layers of this.pictures.values()) layers.then((all) => all.forEach((one) => one.close())).catch(() => {})
-    this.pictures = new Map()
+    document.getElementById('work').inert = false
+    document.getElementById('stage').focus({ focusVisible: false })
   }
 
   setWindow(name) {
     this.window = name
+    keep('window', name)
     for (const button of this.windows.children) button.setAttribute('aria-pressed', String(button.textContent === name))
     if (this.niivue) return this.niivue.setWindow(...this.info.windows[name])
     for (const view of Object.values(this.views)) this.draw(view)
   }
 
   setOpacity(opacity) {
+    this.opacity = opacity
     this.niivue?.setOpacity(opacity)
     for (const view of Object.values(this.views)) view.organs.style.opacity = opacity
+  }
+
+  wheel(view, event) {
+    event.preventDefault()
+    if (event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return
+    const turned = event.deltaY * (event.deltaMode ? NOTCH : 1)
+    view.turned = Math.sign(turned) === Math.sign(view.turned) ? view.turned + turned : turned
+    if (Math.abs(view.turned) < NOTCH) return
+    view.turned = 0
+    this.used = view
+    this.step(turned < 0 ? 1 : -1)
+  }
+
+  // Slices of the plane that was used last.
+  step(slices) {
+    if (this.niivue) this.niivue.step(slices)
+    else if (this.info) this.goTo(this.used.through, this.voxel[this.used.through] + slices)
   }
 
   goTo(axis, index) {
@@ -137,11 +202,11 @@ export class Planes {
     for (const view of Object.values(this.views)) {
       const { shape, spacing } = this.info
       const [width, height] = [view.across, view.down].map((axis) => shape[axis] * spacing[axis])
-      const scale = Math.min(view.box.clientWidth / width, view.box.clientHeight / height)
+      const scale = Math.min(view.pane.clientWidth / width, view.pane.clientHeight / height)
       for (const canvas of [view.ct, view.organs]) {
         Object.assign(canvas.style, {
           width: `${width * scale}px`, height: `${height * scale}px`,
-          left: `${(view.box.clientWidth - width * scale) / 2}px`, top: `${(view.box.clientHeight - height * scale) / 2}px`,
+          left: `${(view.pane.clientWidth - width * scale) / 2}px`, top: `${(view.pane.clientHeight - height * scale) / 2}px`,
         })
       }
       view.slider.max = shape[view.through] - 1
@@ -181,14 +246,16 @@ export class Planes {
         if (next >= 0 && next < this.info.shape[view.through]) this.load(view, next).catch(() => {})
       }
     } catch (error) {
-      view.label.textContent = error.message
+      if (wanted !== view.wanted || !this.isOpen) return
+      for (const canvas of [view.ct, view.organs]) canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height)
+      view.label.textContent = `${view.name} ${index + 1}: ${error.message}`
     }
     this.drawLines(view)
   }
 
   drawLines(view) {
-    const { lines, box, ct } = view
-    Object.assign(lines, { width: box.clientWidth, height: box.clientHeight })
+    const { lines, pane, ct } = view
+    Object.assign(lines, { width: pane.clientWidth, height: pane.clientHeight })
     const { shape } = this.info
     const at = (axis, length) => (1 - (this.voxel[axis] + 0.5) / shape[axis]) * length
     const [left, top] = [parseFloat(ct.style.left), parseFloat(ct.style.top)]

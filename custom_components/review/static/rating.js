@@ -4,6 +4,14 @@ import { Failure, get, newRequest, pause, picture, post } from '/api.js'
 
 const AHEAD = 5 // montages that are loaded before they are wanted
 const RETRY = 800 // milliseconds
+const SLOW = 700 // milliseconds until the page says that it waits
+const LATE = 3000 // milliseconds until it warns
+const UNSEEN = 250 // milliseconds in which a press was meant for the montage before
+
+const CHANGED = {
+  changed: 'Not saved: the segmentation was replaced just now. This is the new one.',
+  'rated elsewhere': 'Not saved: this one was coded in another window. Look again before you change it.',
+}
 
 export class Rating extends EventTarget {
   // stage: see stage.js
@@ -13,7 +21,11 @@ export class Rating extends EventTarget {
     this.turn = null
     this.loaded = new Map() // by place and version, promises of layers
     this.queue = [] // what comes next, without a code
+    this.asked = 0 // how often what comes next was asked for
+    this.last = null // event of what was stored last, which undo takes back
     this.isBusy = false
+    this.isReady = false // for a code
+    this.isSaving = false
     this.isDeciding = false
     this.coded = 0
     document.addEventListener('visibilitychange', () => this.watchClock())
@@ -43,18 +55,27 @@ export class Rating extends EventTarget {
     }
   }
 
-  // Ask until there is an answer; the page says that it waits.
-  async persist(ask) {
-    for (;;) {
-      try {
-        const answer = await ask()
-        this.tell('connection', null)
-        return answer
-      } catch (error) {
-        if (!(error instanceof Failure) || !error.isPassing) throw error
-        this.tell('connection', error.message)
-        await pause(RETRY)
+  // Ask until there is an answer; the page says that it waits. what: to `save` or to `load`
+  async persist(ask, what = 'load') {
+    this.isSaving = what === 'save'
+    const timers = [
+      setTimeout(() => this.tell('slow', what), SLOW),
+      setTimeout(() => this.tell('waiting', { what, why: 'the server has not answered yet' }), LATE),
+    ]
+    try {
+      for (;;) {
+        try {
+          return await ask()
+        } catch (error) {
+          if (!(error instanceof Failure) || !error.isPassing) throw error
+          this.tell('waiting', { what, why: error.message })
+          await pause(RETRY)
+        }
       }
+    } finally {
+      timers.forEach(clearTimeout)
+      this.isSaving = false
+      this.tell('answered')
     }
   }
 
@@ -72,7 +93,9 @@ export class Rating extends EventTarget {
   }
 
   async fill(after) {
-    const { turns } = await get('/api/next', { after, count: AHEAD, adjudication: Number(this.isDeciding) })
+    const asked = ++this.asked
+    const { turns } = await post('/api/next', { after, count: AHEAD, adjudication: this.isDeciding })
+    if (asked !== this.asked) return // a later answer holds
     this.queue = turns.filter((turn) => turn.place !== this.turn?.place)
     const wanted = new Set([this.turn, ...this.queue].filter(Boolean).map((turn) => this.key(turn)))
     for (const key of this.loaded.keys()) {
@@ -100,18 +123,31 @@ export class Rating extends EventTarget {
       layers = await this.persist(() => this.load(turn))
     } catch (error) {
       if (error.status !== 409 && error.status !== 404) throw error
-      this.queue = [] // its file has changed while it waited
-      return this.showNext(turn.place - 1)
+      this.queue = [] // its file has changed or gone while it waited
+      return this.showNext(Math.max(0, turn.place - 1))
     }
     this.turn = turn
     this.stage.draw(layers)
     this.seconds = 0
     this.since = document.hidden ? null : performance.now()
     this.tell('show', turn)
+    this.waitUntilSeen()
     this.fill(turn.place).catch(() => {})
   }
 
+  // What comes right after a montage appears is the second half of a double press.
+  waitUntilSeen() {
+    clearTimeout(this.seen)
+    this.isReady = false
+    this.seen = setTimeout(() => {
+      this.isReady = true
+      this.tell('ready')
+    }, UNSEEN)
+  }
+
   showEnd() {
+    clearTimeout(this.seen)
+    this.isReady = false
     this.turn = null
     this.stage.clear()
     this.tell('show', null)
@@ -125,17 +161,18 @@ export class Rating extends EventTarget {
     } else if (!document.hidden && this.since === null) this.since = performance.now()
   }
 
-  rate(code) {
+  // reasons and text: why, where the page asks
+  rate(code, reasons = [], text = '') {
     const turn = this.turn
-    if (!turn) return
+    if (!turn || !this.isReady) return
     const seconds = this.seconds + (this.since === null ? 0 : (performance.now() - this.since) / 1000)
-    const wish = { place: turn.place, version: turn.version, code, seconds, previous: turn.rating, request: newRequest() }
+    const wish = { place: turn.place, version: turn.version, code, reasons, text, seconds, previous: turn.rating, request: newRequest() }
     return this.during(async () => {
       this.tell('given', code)
       const saved = await this.saved('/api/rate', wish)
       if (!saved) return
       this.coded += turn.code === null ? 1 : 0
-      this.tell('saved', { code, isNew: turn.code === null })
+      this.tell('saved', { code, place: turn.place, isNew: turn.code === null })
       await this.showNext(turn.place)
     })
   }
@@ -143,12 +180,12 @@ export class Rating extends EventTarget {
   // Store a wish; of what another page changed meanwhile show what stands, and give nothing.
   async saved(path, wish) {
     try {
-      return await this.persist(() => post(path, wish))
+      const answer = await this.persist(() => post(path, wish), 'save')
+      this.last = answer.event
+      return answer
     } catch (error) {
-      if (error.status !== 409 && error.status !== 404) throw error
-      this.tell('note', error.conflict === 'changed'
-        ? 'The segmentation was replaced just now. This is the new one.'
-        : 'This one was coded in another window. Look again before you change it.')
+      if (error.status !== 404 && !(error.conflict in CHANGED)) throw error
+      this.tell('note', CHANGED[error.conflict] ?? 'Not saved: this one cannot be shown any more.')
       this.loaded.clear()
       this.queue = []
       await this.showPlace(wish.place)
@@ -157,22 +194,28 @@ export class Rating extends EventTarget {
   }
 
   async showPlace(place) {
-    const { turn } = await this.persist(() => get(`/api/turn/${place}`))
+    let turn
+    try {
+      ({ turn } = await this.persist(() => get(`/api/turn/${place}`)))
+    } catch (error) {
+      if (error.status !== 404) throw error
+      return this.showNext(place) // it is gone
+    }
     await this.show(turn)
   }
 
   back() {
     return this.during(async () => {
-      const from = this.turn ? this.turn.place : Number.MAX_SAFE_INTEGER
-      const { before } = await this.persist(() => get('/api/around', { place: from }))
+      const from = this.turn ? { place: this.turn.place } : {} // after the end
+      const { before } = await this.persist(() => get('/api/around', from))
       if (before !== null) await this.showPlace(before)
     })
   }
 
-  // Go on without a code: to what was shown after this one, or to the next one that has no code.
+  // Go on without a code: to what was shown after this one, or to the next one that has no code; from the end to what is left.
   skip() {
     return this.during(async () => {
-      if (!this.turn) return
+      if (!this.turn) return this.showNext(0)
       const { place, code } = this.turn
       if (code === null) return this.showNext(place)
       const { after } = await this.persist(() => get('/api/around', { place }))
@@ -183,25 +226,29 @@ export class Rating extends EventTarget {
 
   undo() {
     return this.during(async () => {
-      const wish = { request: newRequest() }
-      const { place } = await this.persist(() => post('/api/undo', wish))
+      const wish = { request: newRequest(), last: this.last }
+      this.last = null
       this.queue = []
-      this.tell('undone', place)
-      await this.showPlace(place)
+      try {
+        const { place } = await this.persist(() => post('/api/undo', wish), 'save')
+        this.tell('undone', place)
+        await this.showPlace(place)
+      } catch (error) {
+        if (error.conflict !== 'undo') throw error
+        this.tell('note', 'Not undone: something was done in another window since. This is how it stands.')
+        await (this.turn ? this.showPlace(this.turn.place) : this.showNext(0))
+      }
     })
   }
 
   async flag(reasons, text) {
     const turn = this.turn
     const wish = { place: turn.place, version: turn.version, reasons, text, request: newRequest() }
-    let isSaved = false
     await this.during(async () => {
       if (!await this.saved('/api/flag', wish)) return
-      Object.assign(turn, { reasons, text })
+      Object.assign(turn, { reasons, text, flagged: reasons.length > 0 || text.trim() !== '' })
       this.tell('flagged', turn)
-      isSaved = true
     })
-    return isSaved
   }
 
   decide(isDeciding) {

@@ -2,7 +2,10 @@
 
 const LARGEST_SCALE = 12
 const MOVED = 5 // pixels after which a press is a drag and no click
-const DOUBLE = 280 // milliseconds in which a second click makes a double click
+const DOUBLE = 350 // milliseconds in which a second click makes a double click
+
+// An offset at which the sheet lies on the stage, or covers it where it is larger. room: stage less sheet
+const within = (offset, room) => Math.min(Math.max(0, room), Math.max(Math.min(0, room), offset))
 
 export class Stage {
   // onSlice(x, y): a click, in pixels of the montage
@@ -21,6 +24,7 @@ export class Stage {
   }
 
   draw(layers) {
+    this.forgetClick()
     const [ct, organs] = layers
     const isOtherSize = ct.width !== this.ct.width || ct.height !== this.ct.height
     for (const canvas of [this.ct, this.organs]) {
@@ -33,12 +37,19 @@ export class Stage {
     this.fit()
   }
 
+  forgetClick() {
+    clearTimeout(this.clicked)
+    this.clicked = null
+    this.start = null
+  }
+
   clear() {
+    this.forgetClick()
     for (const canvas of [this.ct, this.organs]) canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height)
   }
 
   setOverlay(opacity, isShown = true) {
-    this.opacity = Math.min(1, Math.max(0, opacity))
+    this.opacity = Math.round(100 * Math.min(1, Math.max(0, opacity))) / 100
     this.isShown = isShown
     this.organs.style.opacity = this.isShown ? this.opacity : 0
   }
@@ -53,6 +64,9 @@ export class Stage {
   }
 
   place() {
+    const { clientWidth: width, clientHeight: height } = this.stage
+    this.x = within(this.x, width - this.ct.width * this.scale)
+    this.y = within(this.y, height - this.ct.height * this.scale)
     this.sheet.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`
   }
 
@@ -64,6 +78,8 @@ export class Stage {
     this.scale = scale
     this.place()
   }
+
+  zoomMiddle(factor) { this.zoom(factor, this.stage.clientWidth / 2, this.stage.clientHeight / 2) }
 
   at(event) {
     const box = this.stage.getBoundingClientRect()
@@ -107,11 +123,7 @@ export class Stage {
     if (!this.start || event.type !== 'pointerup') return
     const [x, y] = [(this.start[0] - this.x) / this.scale, (this.start[1] - this.y) / this.scale]
     this.start = null
-    if (this.clicked) { // the second of a double click
-      clearTimeout(this.clicked)
-      this.clicked = null
-      return
-    }
+    if (this.clicked) return this.forgetClick() // the second of a double click
     this.clicked = setTimeout(() => {
       this.clicked = null
       if (x >= 0 && y >= 0 && x < this.ct.width && y < this.ct.height) this.onSlice(x, y)

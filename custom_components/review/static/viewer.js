@@ -16,13 +16,13 @@ export async function openViewer(canvas) {
 class Viewer {
   constructor(viewer) { this.viewer = viewer }
 
-  async load(turn, info) {
+  async load(turn, info, opacity) {
     const { viewer } = this
     const url = (layer) => `/api/volume/${turn.place}/${layer}?${new URLSearchParams({ version: turn.version })}`
     const [low, high] = Object.values(info.windows)[0]
     await viewer.loadVolumes([
       { url: url('ct'), name: 'ct.nii', colormap: 'gray', cal_min: low, cal_max: high },
-      { url: url('organs'), name: 'organs.nii', opacity: 0.4 },
+      { url: url('organs'), name: 'organs.nii', opacity },
     ])
     if (viewer.volumes.length !== 2) throw new Error('the volumes were not read')
     viewer.volumes[1].setColormapLabel(info.colours)
@@ -35,6 +35,10 @@ class Viewer {
   setWindow(low, high) {
     Object.assign(this.viewer.volumes[0], { cal_min: low, cal_max: high })
     this.viewer.updateGLVolume()
+  }
+
+  step(slices) {
+    this.viewer.moveCrosshairInVox(0, 0, slices)
   }
 
   setOpacity(opacity) { this.viewer.setOpacity(1, opacity) }
