@@ -31,6 +31,10 @@ def picture_file(cohort: Cohort, item: Item, layer: str) -> Path:
         raise LookupError(f"its montage cannot be read: {error}") from None
 
 
+END = b"IEND\xaeB`\x82"
+"""Of a whole PNG."""
+
+
 def read_picture(cohort: Cohort, item: Item, layer: str) -> bytes:
     """The PNG of a layer, whole.
 
@@ -41,10 +45,12 @@ def read_picture(cohort: Cohort, item: Item, layer: str) -> bytes:
     path = picture_file(cohort, item, layer)
     try:
         content = path.read_bytes()
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
-            picture.verify()
+        with Image.open(io.BytesIO(content), formats=["PNG"]):
+            is_whole = END in content[-4096:]
     except (OSError, SyntaxError, ValueError) as error:
         raise LookupError(f"its picture {path} cannot be read: {error}") from None
+    if not is_whole:
+        raise LookupError(f"its picture {path} breaks off")
     return content
 
 
