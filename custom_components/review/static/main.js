@@ -190,7 +190,7 @@ rating.addEventListener('saved', (event) => {
   changes += 1
   if (isNew && !rating.isDeciding) state.progress.done += 1
   showProgress()
-  note(`${code} saved · U undoes`)
+  note(`${code} saved\nU undoes`)
   announce(`Case ${place}, code ${code} saved`)
   if (rating.coded % 10 === 0 || rating.isDeciding) refresh()
 })
