@@ -124,10 +124,10 @@ def review(
         for path in _listed(codes):
             _import(opened, path)
         if export:
-            helper.run("results:write_export", store.path, export)  # so that a mistake is told now
+            opened.write_export(export)  # so that a mistake is told now
         serve(opened, address, open_browser=flag(open, "open"))
         if export:
-            helper.run("results:write_export", store.path, export)
+            opened.write_export(export)
     coded = store.number("SELECT count(*) FROM code WHERE code IS NOT NULL")
     store.close()
     return f"{coded} codes are in {store.path}{f' and {export}' if export else ''}"

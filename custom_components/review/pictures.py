@@ -19,7 +19,7 @@ def picture_file(cohort: Cohort, item: Item, layer: str) -> Path:
 
     Raises:
         KeyError: there is no such layer.
-        LookupError: a ready montage cannot be read.
+        ValueError: a ready montage cannot be read.
     """
     if layer not in LAYERS or (not item.segmentation and layer != "ct"):
         raise KeyError(layer)
@@ -28,7 +28,7 @@ def picture_file(cohort: Cohort, item: Item, layer: str) -> Path:
     try:
         return _without_strip(cohort, item)
     except (OSError, SyntaxError, ValueError) as error:
-        raise LookupError(f"its montage cannot be read: {error}") from None
+        raise ValueError(f"its montage cannot be read: {error}") from None
 
 
 END = b"IEND\xaeB`\x82"
@@ -40,7 +40,7 @@ def read_picture(cohort: Cohort, item: Item, layer: str) -> bytes:
 
     Raises:
         KeyError: there is no such layer.
-        LookupError: it cannot be read, or is broken.
+        ValueError: it cannot be read, or is broken.
     """
     path = picture_file(cohort, item, layer)
     try:
@@ -48,9 +48,9 @@ def read_picture(cohort: Cohort, item: Item, layer: str) -> bytes:
         with Image.open(io.BytesIO(content), formats=["PNG"]):
             is_whole = END in content[-4096:]
     except (OSError, SyntaxError, ValueError) as error:
-        raise LookupError(f"its picture {path} cannot be read: {error}") from None
+        raise ValueError(f"its picture {path} cannot be read: {error}") from None
     if not is_whole:
-        raise LookupError(f"its picture {path} breaks off")
+        raise ValueError(f"its picture {path} breaks off")
     return content
 
 

@@ -4,24 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
-
-
-class Refused(Exception):  # noqa: N818 - an answer, no error of the program
-    """A request that gets no answer but this one.
-
-    Args:
-        status: of HTTP.
-        text: one line for people.
-        conflict: what it does not fit, a word for the page.
-    """
-
-    def __init__(self, status: HTTPStatus, text: str, conflict: str = "") -> None:
-        super().__init__(text)
-        self.status, self.conflict = status, conflict
 
 
 async def json_body(request: Request) -> Mapping[str, Any]:

@@ -82,6 +82,8 @@ class Review:
             return item
         with self._drawing:
             item = self.store.item(item.item)
+            if item.fault and made_from == item.made_from:  # nothing has become better since
+                raise LookupError(NOT_SHOWN)
             fault = "" if made_from else "a file is gone"
             if made_from != item.made_from and item.segmentation and not fault:
                 fault = self.helper.run("drawing:redraw", self.cohort, item)
@@ -145,20 +147,26 @@ class Review:
             Conflict: it is not what the page asks for any more.
         """
         item = self.shown(turn, version)
-        for is_second in (False, True):
+        try:
             try:
-                with nullcontext() if item.segmentation else self._cropping:
-                    return read_picture(self.cohort, item, layer)
-            except LookupError as error:
-                if isinstance(error, KeyError):
+                return self._read(item, layer)
+            except ValueError:
+                if not item.segmentation:
                     raise
-                fault = str(error)
-            if is_second or not item.segmentation:
-                break
-            with self._drawing:  # it was taken away or broken since it was drawn
-                fault = self.helper.run("drawing:redraw", self.cohort, item)
-        self._set_aside(item, fault)
-        raise LookupError(NOT_SHOWN)
+            self._redraw(item)  # it was taken away or broken since it was drawn
+            return self._read(item, layer)
+        except ValueError as error:
+            self._set_aside(item, str(error))
+            raise LookupError(NOT_SHOWN) from None
+
+    def _read(self, item: Item, layer: str) -> bytes:
+        with nullcontext() if item.segmentation else self._cropping:
+            return read_picture(self.cohort, item, layer)
+
+    def _redraw(self, item: Item) -> None:
+        with self._drawing:
+            if fault := self.helper.run("drawing:redraw", self.cohort, item):
+                raise ValueError(fault)
 
     def shown(self, turn: Turn, version: str) -> Item:
         """The item that the page was told of.
@@ -188,22 +196,22 @@ class Review:
         """
         item = self._with_volume(turn, version)
         geometry = read_geometry(picture_file(self.cohort, item, "ct"))
-        place = geometry.place(x, y) if geometry else None
+        return self._of_volume("planes", item, geometry.place(x, y) if geometry else None)
+
+    def plane(self, turn: Turn, version: str, plane: str, index: int, layer: str, window: str) -> bytes:
+        """The PNG of a plane, see `custom_components.review.volumes.Volume.png`; raises as `planes`."""
+        return self._of_volume("plane", self._with_volume(turn, version), plane, index, layer, window)
+
+    def nifti(self, turn: Turn, version: str, layer: str) -> bytes:
+        """A CT or its organs as NIfTI, see `custom_components.review.volumes.Volume.nifti`; raises as `planes`."""
+        return self._of_volume("nifti", self._with_volume(turn, version), layer)
+
+    def _of_volume(self, function: str, item: Item, *arguments: Any) -> Any:
         try:
-            return self.helper.run("volumes:planes", item, self.cohort.label_set(item), place)
+            return self.helper.run(f"volumes:{function}", item, self.cohort.label_set(item), *arguments)
         except ValueError as error:
             self._tell(item, str(error))
             raise LookupError("its volumes cannot be read; the terminal tells why") from None
-
-    def plane(self, turn: Turn, version: str, plane: str, index: int, layer: str, window: str) -> bytes:
-        """The PNG of a plane, see `custom_components.review.volumes.Volume.png`."""
-        item = self._with_volume(turn, version)
-        return self.helper.run("volumes:plane", item, self.cohort.label_set(item), plane, index, layer, window)
-
-    def nifti(self, turn: Turn, version: str, layer: str) -> bytes:
-        """A CT or its organs as NIfTI, see `custom_components.review.volumes.Volume.nifti`."""
-        item = self._with_volume(turn, version)
-        return self.helper.run("volumes:nifti", item, self.cohort.label_set(item), layer)
 
     def _with_volume(self, turn: Turn, version: str) -> Item:
         item = self.shown(turn, version)
@@ -228,6 +236,16 @@ class Review:
         self.settle()
         return self.helper.run("results:results", self.store.path, len(self.to_decide()))
 
+    def export_csv(self) -> str:
+        """The codes that stand as our CSV, without those of files that have changed."""
+        self.settle()
+        return self.helper.run("results:export_csv", self.store.path)
+
+    def write_export(self, output: str) -> None:
+        """Write them into a file, see `custom_components.review.results.write_export`."""
+        self.settle()
+        self.helper.run("results:write_export", self.store.path, output)
+
     def to_decide(self) -> list[int]:
         """Items on which raters disagree."""
         return disagreements(self.store, 1 if self.rules.adjudicate else 2)
@@ -245,6 +263,7 @@ class Review:
         try:
             digest = sha256_of(item.rated_file)
         except OSError as error:
+            self.store.run("UPDATE item SET made_from = '' WHERE item = ?", item.item)  # looked at again if it is back
             self._set_aside(item, f"{item.rated_file}: {error.strerror}")
             raise LookupError(NOT_SHOWN) from None
         self.store.run("UPDATE item SET sha256 = ? WHERE item = ?", digest, item.item)

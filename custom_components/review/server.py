@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -20,12 +19,11 @@ from starlette.types import ASGIApp
 from custom_components.anatomy import JUDGED_ORGANS, ORGANS
 from custom_components.data.code_values import CODES
 from custom_components.review import ratings
-from custom_components.review.guard import Guard, TooLarge
+from custom_components.review.guard import Guard
 from custom_components.review.layers import EXAMPLE_PARTS, WINDOWS, example_path
 from custom_components.review.niivue import niivue_module
-from custom_components.review.ratings import Conflict
+from custom_components.review.refusals import HANDLERS, Refused
 from custom_components.review.requests import (
-    Refused,
     json_body,
     query_number,
     seconds_of,
@@ -65,12 +63,7 @@ def make_app(
     routes += [Route(f"/{name}", partial(_static, page, name)) for name in page if name != "index.html"]
     for path, function, methods in api.routes():
         routes.append(Route(path, function, methods=methods))
-    handlers = {
-        Refused: _refused, Conflict: _conflict, ValueError: _bad_value, LookupError: _not_there,
-        TooLarge: _too_large, ClientDisconnect: _gone, sqlite3.Error: _not_stored, OSError: _not_read,
-        Exception: _broken,
-    }  # fmt: skip
-    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)  # type: ignore[arg-type]
     return Guard(app, hosts=hosts, scheme=scheme, large_paths=(IMPORT,))
 
 
@@ -221,7 +214,7 @@ class _Api:
 
     async def export_csv(self, request: Request) -> Response:
         self._exporter(request)
-        text = await run_in_threadpool(self.review.helper.run, "results:export_csv", self.review.store.path)
+        text = await run_in_threadpool(self.review.export_csv)
         return Response(text, media_type="text/csv", headers=_download("codes.csv"))
 
     async def export_json(self, request: Request) -> Response:
@@ -330,40 +323,3 @@ def _reason(body: Mapping[str, Any]) -> str:
 
 def _download(name: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{name}"'}
-
-
-async def _refused(request: Request, error: Refused) -> Response:
-    return JSONResponse({"error": str(error)} | ({"conflict": error.conflict} if error.conflict else {}), error.status)
-
-
-async def _conflict(request: Request, error: Conflict) -> Response:
-    return JSONResponse({"error": str(error), "conflict": str(error)}, HTTPStatus.CONFLICT)
-
-
-async def _not_stored(request: Request, error: sqlite3.Error) -> Response:
-    return JSONResponse({"error": f"the server cannot store it: {error}"}, HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-async def _not_read(request: Request, error: OSError) -> Response:
-    return JSONResponse({"error": f"the server cannot do it: {error.strerror}"}, HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "the server has made a mistake; its terminal shows which"}, 500)
-
-
-async def _too_large(request: Request, error: TooLarge) -> Response:
-    return JSONResponse({"error": str(error)}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-
-
-async def _gone(request: Request, error: ClientDisconnect) -> Response:
-    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
-
-
-async def _bad_value(request: Request, error: ValueError) -> Response:
-    return JSONResponse({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-
-
-async def _not_there(request: Request, error: LookupError) -> Response:
-    text = "nothing is there" if isinstance(error, KeyError) else str(error)
-    return JSONResponse({"error": text}, HTTPStatus.NOT_FOUND)

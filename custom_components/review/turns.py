@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -28,6 +28,10 @@ _UNRATED = """
         SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater
         AND place IN (turn.place, CASE turn.kind WHEN 'first' THEN -turn.item END)
     )
+"""
+
+_IS_CODED = """
+    EXISTS (SELECT 1 FROM done WHERE done.kind = 'rating' AND done.rater = turn.rater AND done.place = turn.place)
 """
 
 _CODED = """
@@ -157,26 +161,12 @@ class Turns:
 
     def progress(self, rater: str) -> tuple[int, int]:
         """How many turns a rater has coded, and of how many, without adjudication."""
-        done = self._count(
-            "turn JOIN item USING (item)",
-            "rater = ? AND kind != 'adjudication' AND is_there AND fault = '' AND EXISTS ("
-            "SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater AND place = turn.place)",
-            rater,
-        )
-        uncoded = self.store.number(
-            f"SELECT count(*) FROM item WHERE is_there AND fault = '' AND item NOT IN ({_CODED})", rater=rater
-        )
-        waiting = self.store.row(
-            f"SELECT sum(kind = 'changed') AS changed FROM ({_UNRATED})", rater, False
-        )  # what has changed waits with a turn of its own
-        repeats = self._count(
-            "turn",
-            "rater = ? AND kind = 'repeat' AND EXISTS ("
-            "SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater AND place = turn.place)",
-            rater,
-        )
-        changed = int(waiting["changed"] or 0) if waiting else 0
-        return done, done + uncoded + changed + max(0, self._all_repeats(rater) - repeats)
+        shown = f"turn JOIN item USING (item) WHERE rater = ? AND is_there AND fault = '' AND {_IS_CODED}"
+        done = self._count(f"{shown} AND kind != 'adjudication'", rater)
+        repeated = self._count(f"{shown} AND kind = 'repeat'", rater)
+        uncoded = self._count(f"item WHERE is_there AND fault = '' AND item NOT IN ({_CODED})", rater=rater)
+        changed = self._count(f"({_UNRATED}) WHERE kind = 'changed'", rater, False)  # waits with a turn of its own
+        return done, done + uncoded + changed + max(0, self._all_repeats(rater) - repeated)
 
     def add_adjudication(self, rater: str, items: Sequence[int]) -> None:
         """Let a rater decide about these items, unless they wait there already."""
@@ -184,8 +174,8 @@ class Turns:
             waiting = {turn.item for turn in self._unrated(rater, 0, len(items) + 1, adjudication=True)}
             self._append(rater, [(item, "adjudication") for item in items if item not in waiting])
 
-    def _count(self, table: str, where: str, *values: object) -> int:
-        return self.store.number(f"SELECT count(*) FROM {table} WHERE {where}", *values)
+    def _count(self, what: str, *values: object, **named: object) -> int:
+        return self.store.number(f"SELECT count(*) FROM {what}", *values, **named)
 
     def _unrated(self, rater: str, after: int, count: int, adjudication: bool, until: int = 2**62) -> list[Turn]:
         sql = f"{_UNRATED} AND place > ? AND place <= ? ORDER BY place LIMIT ?"
@@ -197,31 +187,36 @@ class Turns:
         changed = self.store.rows(_CHANGED + " LIMIT 100", rater=rater)
         self._append(rater, [(row["item"], "changed") for row in changed])
         found = self._next_in_line(rater, count)
-        for item in found:
+        to_come = {case_id for _, case_id in found}
+        for item, _ in found:
             self._append(rater, [(item, "first")])
-            self._repeat_if_due(rater, is_end=False)
+            self._repeat_if_due(rater, to_come)
         if len(found) < count:
             while self._repeat_if_due(rater, is_end=True):
                 pass
 
-    def _next_in_line(self, rater: str, count: int) -> list[int]:
-        """The next items for a rater; what is of a case that was shown just before waits, if others are there."""
+    def _next_in_line(self, rater: str, count: int) -> list[tuple[int, str]]:
+        """The next items for a rater, with their cases; of a case that was shown just before only if no others wait."""
         first = _OTHERS if self.plan.order == "unrated" else ""
         models = self.store.number("SELECT count(DISTINCT model) FROM item WHERE is_there")
         more = (models - 1) * (GAP + count)
         waiting = self.store.rows(_NEXT_IN_LINE.format(first=first), rater=rater, count=count + more)
-        recent = self.store.rows(
-            "SELECT case_id FROM turn JOIN item USING (item) WHERE rater = ? ORDER BY place DESC LIMIT ?", rater, GAP
-        )
-        shown = [row["case_id"] for row in reversed(recent)]
-        chosen: list[int] = []
+        shown = self._last_cases(rater, GAP)
+        chosen: list[tuple[int, str]] = []
         while waiting and len(chosen) < count:
             far = (row for row in waiting if row["case_id"] not in shown[-GAP:])
             row = next(far, waiting[0])
             waiting.remove(row)
             shown.append(row["case_id"])
-            chosen.append(row["item"])
+            chosen.append((row["item"], row["case_id"]))
         return chosen
+
+    def _last_cases(self, rater: str, count: int) -> list[str]:
+        """The cases that were shown last, in their order."""
+        rows = self.store.rows(
+            "SELECT case_id FROM turn JOIN item USING (item) WHERE rater = ? ORDER BY place DESC LIMIT ?", rater, count
+        )
+        return [row["case_id"] for row in reversed(rows)]
 
     def _append(self, rater: str, items: Sequence[tuple[int, Kind]]) -> None:
         last = self.store.number("SELECT max(place) FROM turn WHERE rater = ?", rater)
@@ -230,41 +225,48 @@ class Turns:
 
     def _all_repeats(self, rater: str) -> int:
         """How many hidden repeats the rater is to have: a share of what is coded here."""
-        firsts = self.store.number(
-            "SELECT count(*) FROM item WHERE is_there AND fault = '' AND NOT EXISTS ("
+        firsts = self._count(
+            "item WHERE is_there AND fault = '' AND NOT EXISTS ("
             "SELECT 1 FROM done WHERE rater = ? AND place = -item.item)",
             rater,
         )
         return math.floor(firsts * self.plan.repeats + 1e-9)
 
-    def _repeat_if_due(self, rater: str, is_end: bool) -> bool:
-        """Show a rated segmentation again: one in so many, at a random place among these."""
+    def _repeat_if_due(self, rater: str, to_come: Collection[str] = (), *, is_end: bool = False) -> bool:
+        """Show a rated segmentation again: one in so many, at a random place among these.
+
+        Args:
+            rater: to whom.
+            to_come: cases that are shown next.
+            is_end: nothing else is left to be shown.
+        """
         if not self.plan.repeats:
             return False
-        firsts = self._count("turn", "rater = ? AND kind = 'first'", rater)
-        repeats = self._count("turn", "rater = ? AND kind = 'repeat'", rater)
+        firsts = self._count("turn WHERE rater = ? AND kind = 'first'", rater)
+        repeats = self._count("turn WHERE rater = ? AND kind = 'repeat'", rater)
         every = round(1 / self.plan.repeats)
         due = repeats * every + int(self._draw(rater, f"repeat {repeats}")[:8], 16) % every + 1
         if (not is_end and firsts < due) or repeats >= self._all_repeats(rater):
             return False
-        last = self.store.number("SELECT max(place) FROM turn WHERE rater = ?", rater)
         candidates = self.store.rows(
-            """
-            SELECT turn.item FROM turn JOIN item USING (item)
-            WHERE turn.rater = ? AND kind = 'first' AND place <= ? AND is_there AND fault = ''
-            AND EXISTS (SELECT 1 FROM done WHERE kind = 'rating' AND rater = turn.rater AND place = turn.place)
+            f"""
+            SELECT turn.item, case_id FROM turn JOIN item USING (item)
+            WHERE turn.rater = ? AND kind = 'first' AND is_there AND fault = '' AND {_IS_CODED}
             AND NOT EXISTS (
                 SELECT 1 FROM turn AS other WHERE other.item = turn.item AND other.rater = turn.rater
                 AND other.kind IN ('repeat', 'changed')
             )
             """,
-            rater, last - (1 if is_end else GAP),
-        )  # fmt: skip
-        if not candidates:
-            return False
-        chosen = min((row["item"] for row in candidates), key=lambda item: self._draw(rater, f"again {item}"))
-        self._append(rater, [(chosen, "repeat")])
-        return True
+            rater,
+        )
+        for gap in (GAP, 1) if is_end else (GAP,):
+            near = {*to_come, *self._last_cases(rater, gap)}
+            items = [row["item"] for row in candidates if row["case_id"] not in near]
+            if items:
+                chosen = min(items, key=lambda item: self._draw(rater, f"again {item}"))
+                self._append(rater, [(chosen, "repeat")])
+                return True
+        return False
 
     def _stand_in_line(self, rater: str) -> None:
         """Put all items in the order in which the rater would see them, once for each run of the server."""

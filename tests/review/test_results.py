@@ -234,10 +234,21 @@ def test_what_changes_while_the_server_runs_is_not_exported_and_shown_again(open
     review = open_review(volumes=True)
     code_all(review, "Anna", {"a": 0, "b": 2})
     write_volumes(tmp_path / "cohort", ("b",), label=5)
-    found = review.results()
-    assert [one["counts"] for one in found["raters"]] == [[1, 0, 0]]
-    assert code_table(review.store)["case_id"].tolist() == ["a"]
+    assert [line.split(",")[0] for line in review.export_csv().splitlines()] == ["case_id", "a"]
+    assert [one["counts"] for one in review.results()["raters"]] == [[1, 0, 0]]
     assert len(review.following("Anna", 2, 1)) == 1
+
+
+def test_a_folder_that_is_away_for_a_while_takes_no_codes_with_it(open_review: OpenReview, tmp_path: Path):
+    write_volumes(tmp_path / "cohort")
+    review = open_review(volumes=True)
+    code_all(review, "Anna", {"a": 0, "b": 2})
+    (tmp_path / "cohort").rename(tmp_path / "away")
+    assert review.results()["set_aside"] == 2
+    (tmp_path / "away").rename(tmp_path / "cohort")
+    assert review.view(review.turns.turn("Anna", 1))
+    assert review.view(review.turns.turn("Anna", 2))
+    assert sorted(code_table(review.store)["code"]) == [0, 2]
 
 
 def test_a_file_that_is_no_codes_is_one_line(open_review: OpenReview, tmp_path: Path):

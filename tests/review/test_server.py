@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -443,10 +444,27 @@ def test_an_error_of_a_volume_names_neither_file_nor_case(enter: Enter, tmp_path
     (turn,) = page.next()
     for path in (tmp_path / "cohort" / "images").iterdir():
         path.write_bytes(b"nothing")
-    answer = page.client.get(f"/api/planes/{turn['place']}", params={"version": turn["version"]})
-    assert answer.status_code in (404, 409)
-    assert "cohort" not in answer.text
+    for path in ("planes/1", "planes/1/axial/0/ct", "volume/1/ct"):
+        answer = page.client.get(f"/api/{path}", params={"version": turn["version"]})
+        assert answer.status_code in (404, 409)
+        assert "cohort" not in answer.text
     assert page.next() == []
+
+
+@pytest.mark.parametrize("path", ["planes/1", "planes/1/axial/0/ct", "volume/1/ct"])
+def test_a_volume_that_cannot_be_read_any_more_is_told_without_its_name(
+    enter: Enter, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+):
+    write_volumes(tmp_path / "cohort")
+    page = enter(volumes=True)
+    (turn,) = page.next()
+    broken = tmp_path / "cohort" / "images" / "a.nii.gz"
+    item = replace(page.review.store.item(page.review.turns.turn("Anna", 1).item), image=(str(broken),))
+    broken.write_bytes(b"nothing")
+    monkeypatch.setattr(page.review, "shown", lambda *_: item)  # it breaks after the look at it
+    answer = page.client.get(f"/api/{path}", params={"version": turn["version"]})
+    assert (answer.status_code, "a.nii" in answer.text) == (404, False)
+    assert "the terminal tells why" in answer.text
 
 
 def test_two_windows_may_load_a_montage_with_a_strip_at_once(enter: Enter, tmp_path: Path):

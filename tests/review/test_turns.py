@@ -136,9 +136,9 @@ def test_the_segmentations_of_a_case_come_far_apart_and_in_random_order(store: S
 @pytest.mark.parametrize("seed", range(4))
 def test_the_segmentations_of_a_case_are_never_close_together(store: Store, order: str, seed: int):
     fill(store, 40, models=("old", "new", "third"), score={number: number / 7 % 2 for number in range(40)})
-    plan = Plan(order=order, seed=seed, repeats=0, paired=True)  # type: ignore[arg-type]
+    plan = Plan(order=order, seed=seed, repeats=0.1, paired=True)  # type: ignore[arg-type]
     shown = cases(store, go_through(store, Turns(store, plan), "Anna"))
-    assert len(shown) == 120
+    assert len(shown) == 132
     for place, case_id in enumerate(shown):
         assert case_id not in shown[max(0, place - GAP) : place]
 

@@ -53,7 +53,7 @@ async function begin() {
   by('enter').hidden = true
   by('work').hidden = false
   by('who').textContent = by('who').title = state.rater
-  for (const link of document.querySelectorAll('.export')) link.hidden = state.exports === false
+  for (const link of document.querySelectorAll('.export')) link.hidden = !state.exports
   showLegend()
   showProgress()
   for (const image of document.querySelectorAll('[data-example]')) image.src = `/api/example/${image.dataset.example}`
@@ -140,7 +140,7 @@ async function showEnd() {
   const left = rating.isDeciding ? toDecide : Math.max(0, total - done)
   const none = rating.isDeciding ? 'No more to decide.' : 'All montages are coded. Thank you!'
   const some = rating.isDeciding ? `${left} wait for a decision.` : `${left} of ${total} ${left === 1 ? 'is' : 'are'} left without a code.`
-  by('message').textContent = `${left ? some : none}\nBack shows the last one again; Results has the counts${state.exports === false ? '' : ' and the export'}.`
+  by('message').textContent = `${left ? some : none}\nBack shows the last one again; Results has the counts${state.exports ? ' and the export' : ''}.`
   by('show-left').hidden = !left
   by('skip').disabled = !left
   by('end').hidden = false
