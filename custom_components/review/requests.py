@@ -72,7 +72,7 @@ def seconds_of(body: Mapping[str, Any], name: str = "seconds") -> float:
     return float(value)
 
 
-def query_number(request: Request, name: str, default: int = 0) -> int:
+def query_number(request: Request, name: str, default: int) -> int:
     """A whole number of an address.
 
     Raises:

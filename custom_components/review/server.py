@@ -39,7 +39,7 @@ STATIC = Path(__file__).with_name("static")
 IMPORT = "/api/import"
 
 END = 10**15 - 1
-"""A place after all others."""
+"""A place after all others of a list, and outside of every picture."""
 
 MOST_AHEAD = 8
 """Turns that a page may ask for at once."""
@@ -172,7 +172,7 @@ class _Api:
 
     async def planes(self, request: Request) -> Response:
         turn, version = self._turn(request), request.query_params.get("version", "")
-        x, y = query_number(request, "x"), query_number(request, "y")
+        x, y = (query_number(request, name, END) for name in ("x", "y"))  # without a place, the middle
         info = await run_in_threadpool(self.review.planes, turn, version, x, y)
         viewer = {"niivue": niivue_module() is not None, "colours": _COLOURS}
         return JSONResponse(info | viewer | {"windows": WINDOWS})

@@ -2,6 +2,7 @@
 
 import { get, post, speakFor } from '/api.js'
 import { keep, kept } from '/kept.js'
+import { actionOf, isRepeated, isTaken } from '/keys.js'
 import { Planes } from '/planes.js'
 import { Rating } from '/rating.js'
 import { showResults } from '/results.js'
@@ -320,25 +321,6 @@ const inPlanes = {
   '?': actions['?'],
 }
 
-const PLACES = {
-  Digit0: '0', Digit1: '1', Digit2: '2', Numpad0: '0', Numpad1: '1', Numpad2: '2', KeyU: 'u', KeyF: 'f',
-}
-const OF_RANGES = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown']
-const REPEATED = ['ArrowUp', 'ArrowDown', '+', '=', '-']
-
-// What a key does: by what it writes, or on keyboards of other scripts by where it lies.
-function actionOf(event, all) {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
-  if (all[key] || event.shiftKey || /^[a-z]$/.test(key)) return all[key]
-  return all[PLACES[event.code]]
-}
-
-// Whether a control that has the focus takes the key itself.
-function isTaken(event) {
-  if (event.target.matches('button, a')) return event.key === ' ' || event.key === 'Enter'
-  return event.target.type === 'range' && OF_RANGES.includes(event.key)
-}
-
 document.addEventListener('keydown', (event) => {
   if (by('work').hidden || event.ctrlKey || event.altKey || event.metaKey) return
   if (event.repeat && event.key === 'Enter' && event.target.matches('button')) event.preventDefault() // a held key is one press
@@ -346,7 +328,7 @@ document.addEventListener('keydown', (event) => {
   const action = actionOf(event, planes.isOpen ? inPlanes : actions)
   if (!action) return
   event.preventDefault()
-  if (!event.repeat || REPEATED.includes(event.key)) action()
+  if (!event.repeat || isRepeated(event)) action()
 })
 
 const clicks = {

@@ -12,7 +12,6 @@ const VIEWS = {
 }
 const KEPT = 60 // pictures
 const NOTCH = 40 // pixels of a wheel for one slice; a trackpad gives fewer at a time
-const MIDDLE = { x: 999999, y: 999999 } // no slice of a montage lies there
 
 export class Planes {
   constructor(section, views, windows) {
@@ -62,7 +61,7 @@ export class Planes {
     document.getElementById('work').inert = true
     this.section.focus({ focusVisible: false })
     try {
-      const at = x === undefined ? MIDDLE : { x: Math.round(x), y: Math.round(y) }
+      const at = x === undefined ? {} : { x: Math.round(x), y: Math.round(y) }
       const info = await get(`/api/planes/${turn.place}`, { version: turn.version, ...at })
       if (isOver()) return
       this.info = info
