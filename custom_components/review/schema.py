@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from pathlib import Path
 
@@ -123,6 +124,7 @@ def connect(path: str | Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         connection.row_factory = sqlite3.Row
+        connection.create_function("digest", 1, _digest, deterministic=True)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -136,3 +138,7 @@ def connect(path: str | Path) -> sqlite3.Connection:
             raise OSError(f"{path}: {error}") from None
         raise ValueError(f"{path}: no store of ratings: {error}") from None
     return connection
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
@@ -63,9 +62,33 @@ _NEXT_IN_LINE = """
     ORDER BY {first} rank LIMIT :count
 """
 
+_LINE = """
+    INSERT INTO line SELECT :rater, row_number() OVER (ORDER BY part, weight DESC NULLS LAST, draw, item) - 1, item
+    FROM (
+        SELECT item, draw, CASE :order WHEN 'worst' THEN score WHEN 'uncertain' THEN doubt END AS weight,
+            iif(:paired, row_number() OVER (PARTITION BY case_id ORDER BY draw), 0) AS part
+        FROM (
+            SELECT *, digest(:seed || char(10) || :rater || char(10) || case_id || '/' || model) AS draw
+            FROM item WHERE is_there
+        )
+    )
+"""
+"""The order in which a rater would see all items; made by SQLite, so that memory does not hold the cohort."""
+
 _OTHERS = """
     (SELECT count(DISTINCT rater) FROM event WHERE item = line.item AND kind = 'rating' AND rater != :rater),
     (SELECT count(*) FROM turn WHERE item = line.item AND rater != :rater),
+"""
+
+_REPEATABLE = f"""
+    SELECT turn.item, digest(? || char(10) || turn.rater || char(10) || 'again ' || turn.item) AS draw
+    FROM turn JOIN item USING (item)
+    WHERE turn.rater = ? AND kind = 'first' AND is_there AND fault = '' AND {_IS_CODED}
+    AND NOT EXISTS (
+        SELECT 1 FROM turn AS other WHERE other.item = turn.item AND other.rater = turn.rater
+        AND other.kind IN ('repeat', 'changed')
+    )
+    AND case_id NOT IN ({{near}}) ORDER BY draw LIMIT 1
 """
 
 
@@ -248,23 +271,11 @@ class Turns:
         due = repeats * every + int(self._draw(rater, f"repeat {repeats}")[:8], 16) % every + 1
         if (not is_end and firsts < due) or repeats >= self._all_repeats(rater):
             return False
-        candidates = self.store.rows(
-            f"""
-            SELECT turn.item, case_id FROM turn JOIN item USING (item)
-            WHERE turn.rater = ? AND kind = 'first' AND is_there AND fault = '' AND {_IS_CODED}
-            AND NOT EXISTS (
-                SELECT 1 FROM turn AS other WHERE other.item = turn.item AND other.rater = turn.rater
-                AND other.kind IN ('repeat', 'changed')
-            )
-            """,
-            rater,
-        )
         for gap in (GAP, 1) if is_end else (GAP,):
             near = {*to_come, *self._last_cases(rater, gap)}
-            items = [row["item"] for row in candidates if row["case_id"] not in near]
-            if items:
-                chosen = min(items, key=lambda item: self._draw(rater, f"again {item}"))
-                self._append(rater, [(chosen, "repeat")])
+            row = self.store.row(_REPEATABLE.format(near=", ".join("?" * len(near))), self.plan.seed, rater, *near)
+            if row:
+                self._append(rater, [(row["item"], "repeat")])
                 return True
         return False
 
@@ -272,19 +283,8 @@ class Turns:
         """Put all items in the order in which the rater would see them, once for each run of the server."""
         if rater in self._in_line:
             return
-        by_case = defaultdict(list)
-        for row in self.store.rows("SELECT item, case_id, model, score, doubt FROM item WHERE is_there"):
-            by_case[row["case_id"]].append((self._draw(rater, f"{row['case_id']}/{row['model']}"), row))
-        ranked = []
-        for of_case in by_case.values():
-            for number, (draw, row) in enumerate(sorted(of_case, key=lambda one: one[0])):
-                weight = {"worst": row["score"], "uncertain": row["doubt"]}.get(self.plan.order)
-                key = math.inf if weight is None else -weight
-                ranked.append((number if self.plan.paired else 0, key, draw, row["item"]))
-        ranked.sort()
         self.store.run("DELETE FROM line WHERE rater = ?", rater)
-        rows = [(rater, rank, item) for rank, (*_, item) in enumerate(ranked)]
-        self.store.run_many("INSERT INTO line VALUES (?, ?, ?)", rows)
+        self.store.run(_LINE, rater=rater, seed=self.plan.seed, order=self.plan.order, paired=self.plan.paired)
         self._in_line.add(rater)
 
     def _draw(self, rater: str, what: str) -> str:

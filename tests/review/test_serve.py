@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from PIL import Image
 from custom_components.review.examples import draw_examples
 from custom_components.review.helper import Helper
 from custom_components.review.layers import EXAMPLE_PARTS, example_path
-from custom_components.review.serve import Address
+from custom_components.review.serve import Address, _listener
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,27 @@ def test_names_of_a_local_server():
     assert set(Address().hosts(8765)) == {"127.0.0.1:8765", "localhost:8765", "[::1]:8765"}
     assert Address("10.0.0.5", insecure=True).hosts(80) == ["10.0.0.5:80", "10.0.0.5"]
     assert Address("::1").url(8765) == "http://[::1]:8765/"
+
+
+def test_small_answers_are_sent_at_once():
+    """Asyncio leaves Nagle's algorithm on if the listening socket does not name TCP: each answer would take 40 ms."""
+
+    async def has_no_delay() -> bool:
+        seen: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            seen.set_result(bool(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+            writer.close()
+
+        listener = _listener(Address(port=0))
+        server = await asyncio.start_server(connected, sock=listener)
+        async with server:
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.close()
+            return await asyncio.wait_for(seen, 10)
+
+    assert asyncio.run(has_no_delay())
 
 
 def test_a_killed_helper_is_replaced(helper: Helper):
