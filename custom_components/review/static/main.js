@@ -91,6 +91,7 @@ function showLegend() {
     swatch.style.setProperty('--colour', organ.colour)
     item.classList.toggle('judged', organ.judged)
     item.append(swatch, organ.name)
+    if (organ.judged) item.append(Object.assign(document.createElement('span'), { className: 'spoken', textContent: '(judged)' }))
     return item
   }))
 }
@@ -142,6 +143,7 @@ async function showEnd() {
   const none = rating.isDeciding ? 'No more to decide.' : 'All montages are coded. Thank you!'
   const some = rating.isDeciding ? `${left} wait for a decision.` : `${left} of ${total} ${left === 1 ? 'is' : 'are'} left without a code.`
   by('message').textContent = `${left ? some : none}\nBack shows the last one again; Results has the counts${state.exports ? ' and the export' : ''}.`
+  announce(by('message').textContent)
   by('show-left').hidden = !left
   by('skip').disabled = !left
   by('end').hidden = false
@@ -161,7 +163,7 @@ function showFlag(turn) {
   if (words) announce(by('flag-shown').textContent)
 }
 
-function announce(text) { by('announce').textContent = text }
+function announce(text) { by('announce').textContent = text } // to who listens to the page
 
 let noteTimer = 0
 function note(text, isLasting = false) {
@@ -288,6 +290,7 @@ function rateFromPlanes(code) {
 function toggleOrgans() {
   const isSeen = stage.isShown && stage.opacity > 0
   setOverlay(stage.opacity || OPACITY, !isSeen)
+  announce(`Organs ${isSeen ? 'hidden' : 'shown'}`)
 }
 
 const actions = {

@@ -34,7 +34,7 @@ export class Planes {
     const pane = box.appendChild(Object.assign(document.createElement('div'), { className: 'pane' }))
     const make = (tag, options) => pane.appendChild(Object.assign(document.createElement(tag), options))
     const ct = make('canvas', {}), organs = make('canvas', {}), lines = make('canvas', { className: 'lines' })
-    const label = make('p', {})
+    const label = make('p', { ariaLive: 'polite' })
     const sides = make('div', { className: 'sides' })
     for (const side of view.sides) sides.append(Object.assign(document.createElement('span'), { textContent: side }))
     const slider = box.appendChild(Object.assign(document.createElement('input'), { type: 'range', min: 0, step: 1 }))
