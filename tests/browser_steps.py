@@ -136,7 +136,7 @@ def wait_for_text(page, selector: str, text: str) -> None:
 
 def wait_until_ready(page) -> None:
     """A montage that has just appeared takes no code."""
-    page.wait_for_selector("#stage[data-ready]", **SHOWN)
+    page.wait_for_selector("#stage[data-ready][aria-busy=false]", **SHOWN)
 
 
 def transform(page) -> str:
