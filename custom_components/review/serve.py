@@ -104,7 +104,7 @@ def serve(review: Review, address: Address, *, open_browser: bool = True) -> Non
     review.helper.start("examples:draw_examples", review.cohort.folder)
     if any(source.segmentations for source in review.cohort.sources):
         review.helper.start("volumes:warm_up")
-    listener = _listener(address)
+    listener = listen(address)
     port = int(listener.getsockname()[1])
 
     def announce(token: str) -> None:
@@ -125,8 +125,12 @@ def serve(review: Review, address: Address, *, open_browser: bool = True) -> Non
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _listener(address: Address) -> socket.socket:
-    """A socket that listens, made before the page is announced."""
+def listen(address: Address) -> socket.socket:
+    """A socket that listens, made before the page is announced.
+
+    Raises:
+        OSError: the port is in use or the host is not of this machine.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     # asyncio sends small answers at once (TCP_NODELAY) only where the socket names its protocol; else each takes 40 ms
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import json
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -220,8 +221,8 @@ class _Api:
     async def export_json(self, request: Request) -> Response:
         self._exporter(request)
         found = await run_in_threadpool(self.review.results)
-        history = await run_in_threadpool(self.review.store.history)
-        return JSONResponse({**found, "history": history}, headers=_download("codes.json"))
+        parts = _json_parts(found, self.review.store.history())
+        return StreamingResponse(parts, media_type="application/json", headers=_download("codes.json"))
 
     async def take_over(self, request: Request) -> Response:
         self._rater(request)
@@ -310,6 +311,16 @@ _UNQUOTED = "-_.!~*'()"
 
 def _saved(saved: ratings.Saved) -> Response:
     return JSONResponse({"event": saved.event, "place": saved.place, "code": saved.code})
+
+
+def _json_parts(found: Mapping[str, Any], history: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """The results and, as `history`, all that was ever done, a row a line; so that memory does not hold all of it."""
+    yield json.dumps(found).removesuffix("}") + ', "history": ['
+    between = ""
+    for some in history:
+        yield between + ",".join(f"\n{json.dumps(row)}" for row in some)
+        between = ","
+    yield "\n]}\n"
 
 
 def _event(body: Mapping[str, Any], name: str) -> int | None:

@@ -160,23 +160,28 @@ class Store:
 
     def items(self, where: str = "is_there", *values: Any) -> Iterator[Item]:
         """Items for which an SQL condition holds, one after the other, so that memory holds few of them."""
-        last = 0
-        while chunk := self.rows(
-            f"SELECT * FROM item WHERE ({where}) AND item > ? ORDER BY item LIMIT 500", *values, last
-        ):
-            yield from map(_item, chunk)
-            last = chunk[-1]["item"]
+        for some in self._by_and_by(f"SELECT * FROM item WHERE ({where})", "item", *values):
+            yield from map(_item, some)
 
-    def history(self) -> list[dict[str, Any]]:
-        """Everything that was ever done, in its order; also what was taken back, repeats, and of files before."""
-        rows = self.rows(
-            """
+    def history(self) -> Iterator[list[dict[str, Any]]]:
+        """Everything that was ever done, in its order; also what was taken back, repeats, and of files before.
+
+        It comes some hundreds at a time, so that memory does not hold all of it.
+        """
+        everything = """
             SELECT event, event.kind, event.rater, place, coalesce(turn.kind, 'imported') AS shown_as, case_id, model,
                 event.sha256, code, seconds, at, reason, undone
-            FROM event JOIN item ON item.item = event.item LEFT JOIN turn USING (rater, place) ORDER BY event
-            """
-        )
-        return [dict(row) for row in rows]
+            FROM event JOIN item ON item.item = event.item LEFT JOIN turn USING (rater, place) WHERE true
+        """
+        for some in self._by_and_by(everything, "event"):
+            yield [dict(row) for row in some]
+
+    def _by_and_by(self, sql: str, number: str, *values: Any) -> Iterator[list[sqlite3.Row]]:
+        """The rows of a query that ends with a condition, some hundreds at a time, in the order of a column."""
+        last = 0
+        while some := self.rows(f"{sql} AND {number} > ? ORDER BY {number} LIMIT 500", *values, last):
+            yield some
+            last = some[-1][number]
 
 
 def now() -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 from custom_components.review.examples import draw_examples
 from custom_components.review.helper import Helper
 from custom_components.review.layers import EXAMPLE_PARTS, example_path
-from custom_components.review.serve import Address, _listener
+from custom_components.review.serve import Address, listen
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_small_answers_are_sent_at_once():
             seen.set_result(bool(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
             writer.close()
 
-        listener = _listener(Address(port=0))
+        listener = listen(Address(port=0))
         server = await asyncio.start_server(connected, sock=listener)
         async with server:
             _, writer = await asyncio.open_connection(*listener.getsockname())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from review_files import OpenReview, write_montages, write_volumes
 from custom_components.data.montage_area import AREA
 from custom_components.review.guard import LARGEST_BODY
 from custom_components.review.review import Review, Rules
+from custom_components.review.serve import Address, listen
 from custom_components.review.server import make_app
 from custom_components.review.sessions import Sessions
 
@@ -67,7 +67,7 @@ def serve() -> Iterator[Serve]:
     servers = []
 
     def start(review: Review, sessions: Sessions) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = listen(Address(port=0))
         host = f"127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(make_app(review, sessions, hosts=[host]), log_level="critical"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -548,6 +548,16 @@ def test_a_study_that_is_blind_is_not_exported_by_the_page(enter: Enter):
     assert not page.client.get("/api/state").json()["exports"]
     for path in ("export.csv", "export.json"):
         assert page.client.get(f"/api/{path}").status_code == 403
+
+
+def test_a_long_history_is_exported_whole_and_in_its_order(enter: Enter):
+    page = enter()
+    (turn,) = page.next()
+    for number in range(1203):  # comes in parts
+        turn["rating"] = page.rate(turn, number % 3).json()["event"]
+    found = page.client.get("/api/export.json").json()
+    assert [row["code"] for row in found["history"]] == [number % 3 for number in range(1203)]
+    assert found["raters"][0]["counts"] == [0, 0, 1]
 
 
 def test_a_full_disk_is_said_and_passes(enter: Enter, monkeypatch: pytest.MonkeyPatch):
