@@ -121,6 +121,15 @@ def test_what_a_rater_likes_is_remembered(page):
     assert page.get_attribute("#windows >> text=bone", "aria-pressed") == "true"
 
 
+def test_who_enters_under_a_name_that_has_coded_is_told(page, few: Server, browser):
+    press(page, "1", f"1 of {FEW}")
+    other = browser.new_context().new_page()
+    enter(other, few.fresh_address(), page.inner_text("#who"))
+    eventually(lambda: "has coded 1 here before" in other.inner_text("#saved"))
+    assert page.text_content("#saved").startswith("1 saved")
+    other.context.close()
+
+
 def test_who_listens_hears_what_happens(page):
     def heard() -> str:
         return page.text_content("#announce")

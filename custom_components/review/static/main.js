@@ -30,6 +30,8 @@ async function enter(event) {
     await post('/api/enter', { token: token(), rater: by('rater').value })
     history.replaceState(null, '', '/')
     await begin()
+    const before = state?.progress.done
+    if (before) tell(`${state.rater} has coded ${before} here before. If that was not you, leave and choose another name.`)
   } catch (error) {
     by('enter-note').textContent = error.message
   }
