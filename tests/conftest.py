@@ -12,6 +12,7 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 import pytest
+from browser_steps import browser, few, page, playwright, server  # noqa: F401 - fixtures
 from review_files import helper, open_review  # noqa: F401 - fixtures
 
 from custom_components.__main__ import main
