@@ -8,4 +8,4 @@ cd "$ROOT"
 ruff check .
 ruff format --check .
 mypy
-OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" python -m pytest -n 2 "$@"
+OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" python -m pytest -n 2 --dist worksteal "$@"
