@@ -39,7 +39,7 @@ class InvertLabelsd(MapTransform):
 
     Raises:
         ValueError: the map is not 4D or not finite, or the image went through a spatial transform other
-            than orientation, then linear resampling, then crops and pads.
+            than orientation, then crops and pads, then linear resampling, then crops and pads.
     """
 
     def __init__(
@@ -80,9 +80,15 @@ def invert_labels(prob: torch.Tensor, image: MetaTensor) -> MetaTensor:
     grid = input_grid(image)
     lattice, shift = _lattice(prob, grid)
     matrix = grid.matrix.clone()
-    matrix[:3, 3] += torch.as_tensor(shift, dtype=matrix.dtype)
+    begin = torch.tensor([float(part.start) for part in grid.kept], dtype=matrix.dtype)
+    matrix[:3, 3] += torch.as_tensor(shift, dtype=matrix.dtype) + matrix[:3, :3] @ begin
+    size = tuple(part.stop - part.start for part in grid.kept)
     with _one_thread():
-        labels = _labels(lattice, matrix, grid.shape)
+        labels = _labels(lattice, matrix, size)
+    if size != grid.shape:
+        whole = torch.zeros(grid.shape, dtype=torch.uint8, device=labels.device)
+        whole[grid.kept] = labels
+        labels = whole
     meta = deepcopy(image.meta)
     meta[MetaKeys.AFFINE] = grid.affine
     meta[MetaKeys.SPATIAL_SHAPE] = grid.shape

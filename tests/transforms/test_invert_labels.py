@@ -15,6 +15,8 @@ from monai.transforms import (
     Orientationd,
     ResizeWithPadOrCropd,
     Spacingd,
+    SpatialCropd,
+    SpatialPadd,
 )
 from scipy.spatial.transform import Rotation
 
@@ -101,6 +103,42 @@ def test_labels_equal_those_of_the_plain_way(
     seed: int,
 ) -> None:
     assert_equal(*both_ways(affine_of(axcodes, spacing, degrees), shape, pixdim, roi_size, seed))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    axcodes=st.sampled_from(AXCODES),
+    degrees=st.sampled_from([0.0, 0.0, 3.0]),
+    begin=st.integers(0, 9),
+    end=st.integers(12, 24),
+    padded=st.integers(0, 30),
+    roi_size=sizes,
+)
+def test_a_crop_or_pad_before_resampling_is_undone_too(
+    axcodes: str, degrees: float, begin: int, end: int, padded: int, roi_size: tuple[int, ...]
+) -> None:
+    shape = (24, 24, 24)
+    steps = [
+        Orientationd("image", axcodes="RAS", labels=None),
+        SpatialCropd("image", roi_start=(0, 0, begin), roi_end=(24, 24, end)),
+        SpatialPadd("image", (24, 24, padded)),
+        Spacingd("image", (2.0, 2.0, 3.0), mode="bilinear", dtype=np.float32),
+        ResizeWithPadOrCropd("image", roi_size),
+    ]
+    transform = Compose(steps)
+    affine = affine_of(axcodes, (1.3, 1.1, 1.7), degrees)
+    data = transform({"image": MetaTensor(torch.rand(1, *shape), affine=affine)})
+    prob = probabilities(roi_size, 3)
+    full = Invertd("pred", transform, orig_keys="image", nearest_interp=False)({**data, "pred": MetaTensor(prob)})[
+        "pred"
+    ]
+    labels = InvertLabelsd("pred", "image")({**data, "pred": prob})["pred"]
+    assert labels.shape == (1, *shape)
+    torch.testing.assert_close(labels.affine, affine)
+    assert_equal(full, labels)
+    cropped = Orientationd("image", axcodes="RAS", labels=None)({"image": labels})["image"].as_tensor()[0]
+    assert not cropped[..., :begin].any()
+    assert not cropped[..., end:].any()
 
 
 @pytest.mark.parametrize("axcodes", ["RAS", "LPS", "SAR"])
