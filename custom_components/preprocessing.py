@@ -41,14 +41,19 @@ from custom_components.case_ids import CASE_ID
 from custom_components.data.readers import VolumeReader
 from custom_components.data.writers import AtomicNibabelWriter, case_output_name
 from custom_components.grid_settings import checked_hu_window, checked_pixdim, checked_roi_size
+from custom_components.transforms.axial_slices import AxialSlicesd
 from custom_components.transforms.check_volume import CheckVolumed
 from custom_components.transforms.corrupt_segmentation import RandCorruptSegmentationd
 from custom_components.transforms.cut_field_of_view import RandCutFieldOfViewd
 from custom_components.transforms.invert_labels import InvertLabelsd
+from custom_components.transforms.label_landmarks import LabelLandmarksd
 from custom_components.transforms.map_labels import MapLabelSetd
 from custom_components.transforms.montage import AXIAL, DISCRIMINATOR_SIZE, View
 from custom_components.transforms.montaged import LoadMontaged, Montaged, RandMontaged, SaveMontaged
+from custom_components.transforms.rand_each_slice import RandEachSliced
+from custom_components.transforms.rand_mirror import RandMirrord
 from custom_components.transforms.rand_shift import RandShiftd
+from custom_components.transforms.rand_slices import RandSlicesd
 from custom_components.transforms.same_grid import CheckSameGridd
 from custom_components.user_errors import exit_on_user_error
 
@@ -216,6 +221,77 @@ def ct_augmentation(
             EnsureTyped(both, track_meta=False),
         ]
     )
+
+
+def body_part_preprocessing(*, with_label: bool = False) -> Compose:
+    """Bring a CT from disk to the axial slices that the body-part regressor sees.
+
+    Args:
+        with_label: also find landmarks in the item `label`.
+
+    Returns:
+        Compose from `{"image": path}` to `{"image": (N, 128, 128) uint8, "height": (N,) mm}`; with a label also
+        `{"landmarks": mm by name}`.
+
+    Raises:
+        ValueError: (when called) as `ct_preprocessing`.
+    """
+    labels = [LABEL] if with_label else []
+    keys = [IMAGE, *labels]
+    return Compose(
+        [
+            LoadImaged(keys, reader=VolumeReader, image_only=True),
+            CheckVolumed([IMAGE]),
+            EnsureChannelFirstd(keys),
+            *(MapLabelSetd([key]) for key in labels),
+            Orientationd(keys, axcodes="RAS", labels=None),
+            *([CheckSameGridd(keys)] if labels else []),
+            AxialSlicesd(IMAGE),
+            *(LabelLandmarksd(key) for key in labels),
+            SelectItemsd([IMAGE, "height", "landmarks", CASE_ID], allow_missing_keys=True),
+        ]
+    )
+
+
+def body_part_augmentation(
+    *,
+    slices: int = 8,
+    prob: float = 0.5,
+    rotate: float = 0.2,
+    scale: float = 0.2,
+    shift: float = 0.1,
+    contrast: float = 0.5,
+    grey: float = 0.03,
+    noise_std: float = 0.03,
+    cut: float = 0.15,
+) -> Compose:
+    """Draw a few slices of what `body_part_preprocessing` returns, and change each in its own way.
+
+    Args:
+        slices: how many.
+        prob: probability of each single change, and that all slices are mirrored.
+        rotate: as of `RandEachSliced`, like all that follow.
+        scale: largest relative change of size.
+        shift: largest shift, as part of the slice.
+        contrast: largest change of the logarithm of the contrast of soft tissue.
+        grey: largest change of its brightness.
+        noise_std: upper limit of the noise's standard deviation.
+        cut: largest part that the field of view loses on a side.
+
+    Returns:
+        Compose to `{"image": (slices, 128, 128) float32 in [0, 1], "height": (slices,) mm, "mirrored": 0.0 or 1.0}`.
+    """
+    return Compose(
+        [
+            RandSlicesd(IMAGE, count=slices),
+            RandMirrord(IMAGE, prob=prob),
+            RandEachSliced(
+                IMAGE, prob=prob, rotate=rotate, scale=scale, shift=shift, contrast=contrast, grey=grey,
+                noise_std=noise_std, cut=cut,
+            ),
+            SelectItemsd([IMAGE, "height", "mirrored"]),
+        ]
+    )  # fmt: skip
 
 
 def training_transforms(*transforms: Callable | None) -> Compose:

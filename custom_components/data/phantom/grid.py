@@ -79,6 +79,7 @@ GRIDS: dict[str, Grid | RawForm] = {
     "small": Grid((64, 64, 32), (5.25, 5.25, 12.0)),
     "paper": Grid((168, 168, 64), (2.0, 2.0, 6.0)),
     "raw": RawForm(),
+    "trunk": RawForm(matrix=128, slice_mm=(2.5, 6.0)),
 }
 
 

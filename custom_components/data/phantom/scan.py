@@ -57,7 +57,8 @@ def make_phantom(
     Args:
         seed: decides everything.
         shift: 0 for the narrow distribution of a labelled set, 1 for what a hospital's archive holds.
-        grid: "small" (64 x 64 x 32), "paper" (168 x 168 x 64), "raw" (hospital form) or a grid.
+        grid: "small" (64 x 64 x 32), "paper" (168 x 168 x 64), "raw" (hospital form), "trunk" (the same with
+            128 x 128 pixels, to learn body parts from) or a grid.
         variation: how much subjects vary with the shift.
 
     Raises:

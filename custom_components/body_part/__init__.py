@@ -1,0 +1,1 @@
+"""Body part regression: which slices of a CT lie where in the trunk, learnt without labels."""

@@ -1,0 +1,52 @@
+"""Volumes whose slices tell their height by their grey, and a regressor that reads it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from torch import Tensor, nn
+
+from custom_components.body_part.regressor import BodyPartRegressor
+
+SLOPE = -1 / 32
+"""Score in mm upwards."""
+
+
+class Greys(nn.Module):
+    """Takes the grey in the middle of a slice for its height, and the side of a dark spot for its side."""
+
+    def __init__(self, slope: float = SLOPE) -> None:
+        super().__init__()
+        # a grey of 1 is 2000 mm
+        self.register_buffer("calibration", torch.tensor([2000 * slope, -1000 * slope, slope]))
+
+    def forward(self, slices: Tensor) -> Tensor:
+        spots = slices[..., 71, 64] - slices[..., 56, 64]  # darker on the right of a trunk
+        return torch.stack([slices[..., 64, 64], 50 * spots], dim=-1)
+
+
+def regressor() -> BodyPartRegressor:
+    return BodyPartRegressor(Greys())  # type: ignore[arg-type]
+
+
+def trunk(
+    bottom: float, top: float, *, spacing: float = 5.0, header: float | None = None, axcodes: str = "RAS"
+) -> MetaTensor:
+    """A volume from one height (mm, 0 in the middle of the abdomen) to another; in HU, a millimetre a HU.
+
+    Args:
+        bottom: height of the first slice.
+        top: of the last one.
+        spacing: of the slices.
+        header: what the affine says of it.
+        axcodes: LAS or RAS: whether the affine says that the first axis goes to the left.
+    """
+    heights = torch.arange(bottom, top + 1e-3, spacing)
+    voxels = torch.full((1, 40, 40, len(heights)), -1000.0)
+    voxels[:, 10:30, 10:30] = heights
+    voxels[:, 27:29, 20] = -500.0  # a spot on the right, which in the slice is the larger index
+    affine = np.diag([4.0, 4.0, spacing if header is None else header, 1.0])
+    if axcodes == "LAS":
+        affine[0] *= -1
+    return MetaTensor(voxels, affine=torch.as_tensor(affine))
