@@ -17,6 +17,8 @@ from custom_components.body_part.slices import STEP_MM, AxialSlices, axial_slice
 
 BATCH = 16
 """Slices that go through the network at once."""
+ABDOMEN = 6.0
+"""Scores of the abdomen lie between this and its negative."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,3 @@ class BodyPartRegressor:
         with torch.inference_mode():
             found = torch.cat([self.network(part) for part in images.split(BATCH)]).double().numpy()
         return found[:, 0], found[:, 1]
-
-
-ABDOMEN = 6.0
-"""Scores of the abdomen lie between this and its negative."""
