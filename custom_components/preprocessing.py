@@ -50,7 +50,6 @@ from custom_components.transforms.label_landmarks import LabelLandmarksd
 from custom_components.transforms.map_labels import MapLabelSetd
 from custom_components.transforms.montage import AXIAL, DISCRIMINATOR_SIZE, View
 from custom_components.transforms.montaged import LoadMontaged, Montaged, RandMontaged, SaveMontaged
-from custom_components.transforms.rand_each_slice import RandEachSliced
 from custom_components.transforms.rand_mirror import RandMirrord
 from custom_components.transforms.rand_shift import RandShiftd
 from custom_components.transforms.rand_slices import RandSlicesd
@@ -253,30 +252,13 @@ def body_part_preprocessing(*, with_label: bool = False) -> Compose:
     )
 
 
-def body_part_augmentation(
-    *,
-    slices: int = 8,
-    prob: float = 0.5,
-    rotate: float = 0.2,
-    scale: float = 0.2,
-    shift: float = 0.1,
-    contrast: float = 0.5,
-    grey: float = 0.03,
-    noise_std: float = 0.03,
-    cut: float = 0.15,
-) -> Compose:
+def body_part_augmentation(change: Transform, *, slices: int = 8, mirror_prob: float = 0.5) -> Compose:
     """Draw a few slices of what `body_part_preprocessing` returns, and change each in its own way.
 
     Args:
+        change: a `RandEachSliced`.
         slices: how many.
-        prob: probability of each single change, and that all slices are mirrored.
-        rotate: as of `RandEachSliced`, like all that follow.
-        scale: largest relative change of size.
-        shift: largest shift, as part of the slice.
-        contrast: largest change of the logarithm of the contrast of soft tissue.
-        grey: largest change of its brightness.
-        noise_std: upper limit of the noise's standard deviation.
-        cut: largest part that the field of view loses on a side.
+        mirror_prob: probability that left and right are exchanged, in all of them.
 
     Returns:
         Compose to `{"image": (slices, 128, 128) float32 in [0, 1], "height": (slices,) mm, "mirrored": 0.0 or 1.0}`.
@@ -284,14 +266,11 @@ def body_part_augmentation(
     return Compose(
         [
             RandSlicesd(IMAGE, count=slices),
-            RandMirrord(IMAGE, prob=prob),
-            RandEachSliced(
-                IMAGE, prob=prob, rotate=rotate, scale=scale, shift=shift, contrast=contrast, grey=grey,
-                noise_std=noise_std, cut=cut,
-            ),
+            RandMirrord(IMAGE, prob=mirror_prob),
+            change,
             SelectItemsd([IMAGE, "height", "mirrored"]),
         ]
-    )  # fmt: skip
+    )
 
 
 def training_transforms(*transforms: Callable | None) -> Compose:

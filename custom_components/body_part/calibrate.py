@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from custom_components.body_part.landmarks import LANDMARKS
-from custom_components.body_part.line import fit_line
+from custom_components.body_part.line import fit_heights
 from custom_components.body_part.network import SliceRegressor
 from custom_components.bundle import load_weights
 from custom_components.case_ids import CASE_ID
@@ -54,7 +54,7 @@ def marked_cases(network: SliceRegressor, cases: Iterable[Mapping[str, Any]]) ->
             continue
         with torch.inference_mode():
             heights = network(case["image"].float() / 255)[:, 0].double().numpy()
-        line = fit_line(case["height"], heights, tolerance=np.std(heights) / 4)
+        line = fit_heights(case["height"], heights)
         marks = {name: float(line.at(mm)) for name, mm in case["landmarks"].items()}
         found.append(Marked(str(case[CASE_ID]), line.slope, marks))
     return found

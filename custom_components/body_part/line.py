@@ -61,3 +61,16 @@ def fit_line(height: ArrayLike, score: ArrayLike, *, tolerance: float = 1.0) -> 
     slope, intercept = float(line.estimator_.coef_[0]), float(line.estimator_.intercept_)
     off = np.abs(y - (intercept + slope * x))
     return ScoreLine(slope, intercept, float(line.inlier_mask_.mean()), float(np.median(off)))
+
+
+def fit_heights(mm: ArrayLike, heights: ArrayLike) -> ScoreLine:
+    """Fit a line to what a network gives that is not calibrated: the tolerance is a quarter of its standard deviation.
+
+    Args:
+        mm: (N,) of the slices.
+        heights: (N,) of the slices, in the network's unit.
+
+    Raises:
+        ValueError: as `fit_line`.
+    """
+    return fit_line(mm, heights, tolerance=max(float(np.std(np.asarray(heights, dtype=float))) / 4, 1e-6))

@@ -7,7 +7,7 @@ import torch
 from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
 
-from custom_components.body_part.line import fit_line
+from custom_components.body_part.line import fit_heights
 
 
 class LineResidual(Metric):
@@ -28,7 +28,7 @@ class LineResidual(Metric):
         """Add a batch of volumes."""
         for found, height in zip(*output, strict=True):
             x, y = height.double().cpu().numpy(), found[:, 0].double().cpu().numpy()
-            line = fit_line(x, y, tolerance=max(float(np.std(y)) / 4, 1e-6))
+            line = fit_heights(x, y)
             off = np.abs(y - line.at(x)).mean() / max(abs(line.slope), 1e-9)
             self._sum += min(float(off), float(x[-1]))  # a network that gives one height for all
             self._volumes += 1

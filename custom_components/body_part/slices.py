@@ -24,12 +24,10 @@ class AxialSlices(NamedTuple):
 
     Attributes:
         images: (N, 128, 128) float32 in [0, 1]; rows run from left to right, columns from posterior to anterior.
-        indices: (N,) of each slice in the volume.
         height: (N,) in mm above the volume's first slice.
     """
 
     images: Tensor
-    indices: NDArray[np.int_]
     height: NDArray[np.float64]
 
 
@@ -57,5 +55,4 @@ def axial_slices(volume: MetaTensor, *, step: float = STEP_MM) -> AxialSlices:
     shape = [max(1, round(n * of * mm / PIXEL_MM)) for n, of, mm in zip(images.shape[1:], fine, spacing, strict=False)]
     images = F.interpolate(images[:, None], size=shape, mode="area")[:, 0]
     pads = [side for n in reversed(shape) for side in (math.floor((PIXELS - n) / 2), math.ceil((PIXELS - n) / 2))]
-    indices = np.arange(len(images)) * every
-    return AxialSlices(F.pad(images, pads), indices, indices * spacing[2])
+    return AxialSlices(F.pad(images, pads), np.arange(len(images)) * every * spacing[2])
