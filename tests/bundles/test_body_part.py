@@ -49,3 +49,13 @@ def test_too_few_landmarks_are_one_line_and_the_weights_stay(trunks: Path, tmp_p
     network.load_state_dict(torch.load(tmp_path / "models" / "body_part.pt", weights_only=True))
     with pytest.raises(ValueError, match="is not calibrated"):
         BodyPartRegressor(network)
+
+
+def test_a_list_without_labels_ends_before_the_training(trunks: Path, tmp_path: Path):
+    options = {"dataset_dir": trunks, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "eval", **SMALL}
+    run = bundle_run("training", CONFIG, **options | {"calibration_section": "unlabeled"})
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "label" in last
+    assert not (tmp_path / "models").exists()
