@@ -251,7 +251,9 @@ export class Rating extends EventTarget {
     })
   }
 
-  decide(isDeciding) {
+  // Unlike a code this is meant whatever the screen shows: it waits until what is being done is done.
+  async decide(isDeciding) {
+    if (this.isBusy) await new Promise((resolve) => this.addEventListener('busy', resolve, { once: true }))
     return this.during(async () => {
       if (isDeciding) await this.persist(() => post('/api/adjudicate'))
       this.isDeciding = isDeciding
