@@ -135,6 +135,9 @@ def montage(
     pixdim: tuple[float, ...] = (2.0, 2.0, 6.0),
     roi_size: tuple[int, ...] = (168, 168, 64),
     hu_window: tuple[float, float] = (-175.0, 275.0),
+    body_part_path: str = "auto",
+    body_part_scores: tuple[float, float] = (-6.0, 6.0),
+    body_part_repair: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> str:
@@ -150,9 +153,14 @@ def montage(
         pixdim: voxel size in mm; 5.25,5.25,12 for phantoms of the small grid.
         roi_size: voxels of a slice, and number of slices; 64,64,32 for phantoms of the small grid.
         hu_window: HU that are black and white.
+        body_part_path: weights of a body-part regressor, for the crop to the abdomen; auto: those of baseline_seg, if
+            it has any; none: no crop, as for phantoms of the small grid.
+        body_part_scores: slice scores of the uppermost and of the lowest slice that are kept.
+        body_part_repair: turn slices that are in reverse order, instead of setting the case aside.
         workers: processes; default one for each processor.
         overwrite: do finished cases again.
     """
+    from custom_components.body_part.body_part_crop import body_part_crop
     from custom_components.options import flag
     from custom_components.report.montages import write_montages
 
@@ -167,6 +175,7 @@ def montage(
         pixdim=pixdim,
         roi_size=roi_size,
         hu_window=hu_window,
+        body_part=body_part_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair")),
         workers=workers,
         overwrite=flag(overwrite, "overwrite"),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,7 +10,6 @@ from pickle import UnpicklingError
 import torch
 from ignite.engine import Engine
 
-import custom_components
 from custom_components.checkpoints import unwrapped
 from custom_components.data.unlabeled import NoUsableCaseError
 from custom_components.handlers.averaged_weights import AveragedWeights
@@ -20,29 +18,6 @@ from custom_components.handlers.stop_on_nonfinite import NonFiniteError
 from custom_components.handlers.training_state import ResumeError
 from custom_components.networks import QADiscriminator
 from custom_components.user_errors import exit_on_user_error
-
-
-def find_bundle_root(name: str, default: str = ".") -> str:
-    """Find the bundle `name`: in the current directory, below it in `bundles`, or around this package.
-
-    MONAI gives a configuration no way to know its own path, so that `bundle_root: .` works in the bundle's own
-    directory only. This one works from the repository too, and from anywhere if the package is installed from it.
-
-    Args:
-        name: the bundle's directory and the `name` in its metadata.
-        default: what to return if there is none. A bundle that looks for another one names a directory that is not its
-            own, or it would take its own weights for those of the other.
-
-    Returns:
-        The directory.
-    """
-    package_parent = Path(custom_components.__file__).resolve().parent.parent
-    for base in (Path(), package_parent):
-        for root in (base, base / "bundles" / name):
-            metadata = root / "configs" / "metadata.json"
-            if metadata.is_file() and json.loads(metadata.read_text()).get("name") == name:
-                return str(root)
-    return default
 
 
 @exit_on_user_error
@@ -62,7 +37,7 @@ def load_weights(network: torch.nn.Module, path: str | Path, made_by: str, optio
         raise FileNotFoundError(f"no weights at {path}: make them with `{made_by}`, or name a file with --{option}")
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
+    except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} holds no weights of this network, expected its state dict: {reason}") from error
 

@@ -50,6 +50,23 @@ def checked_hu_window(values: Any) -> tuple[float, float]:
     return low, high
 
 
+def checked_body_part_scores(values: Any) -> tuple[float, float]:
+    """Check the slice scores of the uppermost and of the lowest slice that are kept.
+
+    Raises:
+        ValueError: it is not two numbers, the upper end of the body, which has the lower score, first.
+
+    Example:
+        >>> checked_body_part_scores([-6, 6])
+        (-6.0, 6.0)
+    """
+    expected = "numbers, the upper end of the body first, as -6, 6"
+    top, bottom = _checked("body_part_scores", values, 2, expected, lambda _: True)
+    if not top < bottom:
+        raise ValueError(f"body_part_scores is {values!r}, expected 2 {expected}")
+    return top, bottom
+
+
 def _checked(name: str, values: Any, count: int, expected: str, is_good: Callable[[float], bool]) -> list[float]:
     if (
         not isinstance(values, list | tuple)

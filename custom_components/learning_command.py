@@ -255,6 +255,9 @@ def adversarial(
     pixdim: tuple[float, ...] = (2.0, 2.0, 6.0),
     roi_size: tuple[int, ...] = (168, 168, 64),
     hu_window: tuple[float, float] = (-175.0, 275.0),
+    body_part_path: str = "auto",
+    body_part_scores: tuple[float, float] = (-6.0, 6.0),
+    body_part_repair: bool = False,
     montage_size: tuple[int, int] = (256, 256),
 ) -> str:
     """Change segmentations until a discriminator likes them; with their codes a watcher learns not to be fooled so.
@@ -274,16 +277,21 @@ def adversarial(
         pixdim: voxel size in mm of the discriminator's grid.
         roi_size: voxels of its grid.
         hu_window: HU that are black and white.
+        body_part_path: weights of a body-part regressor, for the crop to the abdomen; auto: those of baseline_seg, if
+            it has any; none: no crop, as for phantoms of the small grid.
+        body_part_scores: slice scores of the uppermost and of the lowest slice that are kept.
+        body_part_repair: turn slices that are in reverse order, instead of setting the case aside.
         montage_size: rows and columns of its montage.
     """
     import pandas as pd
 
+    from custom_components.body_part.body_part_crop import body_part_crop
     from custom_components.bundle import load_discriminators
     from custom_components.data.case_files import volume_files
     from custom_components.data.codes import load_codes, write_codes
     from custom_components.data.simulated_codes import rate_cohort
     from custom_components.learning.adversarial import fool_cohort, write_certain_codes
-    from custom_components.options import check_number
+    from custom_components.options import check_number, flag
     from custom_components.preprocessing import qa_preprocessing
     from custom_components.segmentation_gradients import QAScoreGradient
 
@@ -303,7 +311,13 @@ def adversarial(
         segmentations,
         output,
         gradient,
-        qa_preprocessing(pixdim=pixdim, roi_size=roi_size, hu_window=hu_window, size=montage_size),
+        qa_preprocessing(
+            pixdim=pixdim,
+            roi_size=roi_size,
+            hu_window=hu_window,
+            body_part=body_part_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair")),
+            size=montage_size,
+        ),
         cases=cases[:: -(-len(cases) // count)] if cases else [],
         steps=steps,
     )

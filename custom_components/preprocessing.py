@@ -37,6 +37,7 @@ from monai.transforms import (
     Transform,
 )
 
+from custom_components.body_part.body_part_crop import BodyPartCrop
 from custom_components.case_ids import CASE_ID
 from custom_components.data.readers import VolumeReader
 from custom_components.data.writers import AtomicNibabelWriter, case_output_name
@@ -44,6 +45,7 @@ from custom_components.grid_settings import checked_hu_window, checked_pixdim, c
 from custom_components.transforms.axial_slices import AxialSlicesd
 from custom_components.transforms.check_volume import CheckVolumed
 from custom_components.transforms.corrupt_segmentation import RandCorruptSegmentationd
+from custom_components.transforms.crop_body_part import CropBodyPartd
 from custom_components.transforms.cut_field_of_view import RandCutFieldOfViewd
 from custom_components.transforms.invert_labels import InvertLabelsd
 from custom_components.transforms.label_landmarks import LabelLandmarksd
@@ -68,18 +70,20 @@ def ct_preprocessing(
     pixdim: Sequence[float] = (2.0, 2.0, 6.0),
     roi_size: Sequence[int] = (168, 168, 64),
     hu_window: tuple[float, float] = (-175.0, 275.0),
+    body_part: BodyPartCrop | None = None,
     with_label: bool = False,
 ) -> Compose:
     """Bring a CT, and its label if asked, from disk to the network's grid.
 
-    The file may be NIfTI, NRRD, MHA or a DICOM series. The result is RAS, resampled to `pixdim`, windowed to
-    [0, 1] with clipping, and cropped or padded about the centre to `roi_size`; padding is air. The window comes
-    before the padding, because 0 HU would be water.
+    The file may be NIfTI, NRRD, MHA or a DICOM series. The result is RAS, cropped or padded to the slices of the
+    abdomen if asked, resampled to `pixdim`, windowed to [0, 1] with clipping, and cropped or padded about the centre to
+    `roi_size`; padding is air. The window comes before that padding, because 0 HU would be water.
 
     Args:
         pixdim: voxel size in mm along right-left, posterior-anterior, inferior-superior.
         roi_size: voxels along the same axes.
         hu_window: the HU that become 0 and 1.
+        body_part: the slices that are kept; None: all, so that `roi_size` decides.
         with_label: also prepare the item `label`: numbers of the item's `label_set` become ours, resampling is
             nearest neighbour; adds `annotated` (13,) bool.
 
@@ -92,7 +96,7 @@ def ct_preprocessing(
         ValueError: (when called) the file holds no usable 3D volume, or the label lies on another grid than its image,
             in whatever order of storage.
     """
-    return Compose(_grid_steps([LABEL] if with_label else [], pixdim, roi_size, hu_window))
+    return Compose(_grid_steps([LABEL] if with_label else [], pixdim, roi_size, hu_window, body_part))
 
 
 def _grid_steps(
@@ -100,6 +104,7 @@ def _grid_steps(
     pixdim: Sequence[float],
     roi_size: Sequence[int],
     hu_window: tuple[float, float],
+    body_part: BodyPartCrop | None,
     optional: bool = False,
 ) -> list[Transform]:
     """The steps from disk to the grid, for `image` and label maps; the first of these is numbered as `label_set` says.
@@ -109,6 +114,7 @@ def _grid_steps(
         pixdim: as of `ct_preprocessing`.
         roi_size: as of `ct_preprocessing`.
         hu_window: as of `ct_preprocessing`.
+        body_part: as of `ct_preprocessing`.
         optional: whether an item may lack any of the keys.
     """
     pixdim, roi_size, hu_window = checked_pixdim(pixdim), checked_roi_size(roi_size), checked_hu_window(hu_window)
@@ -124,11 +130,18 @@ def _grid_steps(
         Orientationd(keys, axcodes="RAS", labels=None, **skip),
         # the crop about the centre would bring any two grids together, one organ onto another
         *([CheckSameGridd(keys, **skip)] if labels else []),
+        *_body_part_steps(keys, body_part, **skip),
         Spacingd(keys, pixdim, mode=["bilinear", *("nearest" for _ in labels)], dtype=np.float32, **skip),
         ScaleIntensityRanged([IMAGE], *hu_window, 0.0, 1.0, clip=True, **skip),
         ResizeWithPadOrCropd(keys, roi_size, **skip),
         EnsureTyped(keys, dtype=[np.float32, *(np.uint8 for _ in labels)], **skip),
     ]
+
+
+def _body_part_steps(keys: Sequence[str], crop: BodyPartCrop | None, **skip: Any) -> list[Transform]:
+    if crop is None:
+        return []
+    return [CropBodyPartd(keys, regressor=crop.regressor, scores=crop.scores, repair=crop.repair, **skip)]
 
 
 def label_loading() -> Compose:
@@ -322,6 +335,7 @@ def qa_preprocessing(
     pixdim: Sequence[float] = (2.0, 2.0, 6.0),
     roi_size: Sequence[int] = (168, 168, 64),
     hu_window: tuple[float, float] = (-175.0, 275.0),
+    body_part: BodyPartCrop | None = None,
     size: Sequence[int] = DISCRIMINATOR_SIZE,
 ) -> Compose:
     """Bring what a montage is made of from disk to the grid: a CT and its segmentation, or a montage that is a picture.
@@ -333,6 +347,7 @@ def qa_preprocessing(
         pixdim: voxel size in mm along right-left, posterior-anterior, inferior-superior.
         roi_size: voxels along the same axes.
         hu_window: the HU that become 0 and 1.
+        body_part: the slices that are kept; None: all.
         size: rows and columns of the discriminator's montage.
 
     Returns:
@@ -344,7 +359,7 @@ def qa_preprocessing(
         SystemExit: as `ct_preprocessing`.
         ValueError: (when called) as `ct_preprocessing`; or the picture cannot be read.
     """
-    grid = _grid_steps([SEGMENTATION, TRUTH], pixdim, roi_size, hu_window, optional=True)
+    grid = _grid_steps([SEGMENTATION, TRUTH], pixdim, roi_size, hu_window, body_part, optional=True)
     return Compose([*grid, LoadMontaged([MONTAGE], size=size, allow_missing_keys=True)])
 
 

@@ -32,6 +32,9 @@ def report(
     truth_label_set: str = "abdomen12",
     pixdim: tuple[float, ...] = (2.0, 2.0, 6.0),
     roi_size: tuple[int, ...] = (168, 168, 64),
+    body_part_path: str = "auto",
+    body_part_scores: tuple[float, float] = (-6.0, 6.0),
+    body_part_repair: bool = False,
     pairs: int = 6,
     workers: int | None = None,
     counts_before: str = "",
@@ -62,11 +65,17 @@ def report(
         truth_label_set: numbering of the truth.
         pixdim: voxel size of the montages in mm; 5.25,5.25,12 for phantoms of the small grid.
         roi_size: voxels of a slice, and number of slices; 64,64,32 for phantoms of the small grid.
+        body_part_path: weights of a body-part regressor, for the crop to the abdomen; auto: those of baseline_seg, if
+            it has any; none: no crop, as for phantoms of the small grid.
+        body_part_scores: slice scores of the uppermost and of the lowest slice that are kept.
+        body_part_repair: turn slices that are in reverse order, instead of setting the case aside.
         pairs: how many of the largest improvements to draw; new gross failures are drawn all.
         workers: processes that draw; default one for each processor.
         counts_before: number of cases with code 0, 1 and 2, instead of BEFORE.
         counts_after: number of cases with code 0, 1 and 2, instead of AFTER.
     """
+    from custom_components.body_part.body_part_crop import body_part_crop
+    from custom_components.options import flag
     from custom_components.report.before_after import Volumes
     from custom_components.report.report_text import report_text
     from custom_components.report.write_report import PAGE, write_report
@@ -97,11 +106,12 @@ def report(
         scores=_listed(scores_after),
     )
     output = output or "report"
+    crop = body_part_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair"))
     data = write_report(
         output,
         _set(name_before, before, segmentations_before, scores_before),
         afters,
-        volumes=Volumes(images, truth, label_set, truth_label_set, pixdim, roi_size, pairs, workers),
+        volumes=Volumes(images, truth, label_set, truth_label_set, pixdim, roi_size, crop, pairs, workers),
         curves=_curves(_listed(curve), _listed(curve_metric), [one.name for one in afters]),
     )
     text = f"{report_text(data)}\n\nsee {Path(output) / PAGE}"

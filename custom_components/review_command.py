@@ -31,6 +31,9 @@ def review(
     pixdim: tuple[float, ...] = (2.0, 2.0, 6.0),
     roi_size: tuple[int, ...] = (168, 168, 64),
     hu_window: tuple[float, float] = (-175.0, 275.0),
+    body_part_path: str = "auto",
+    body_part_scores: tuple[float, float] = (-6.0, 6.0),
+    body_part_repair: bool = False,
     order: str = "shuffled",
     repeats: float = 0.05,
     seed: int = 0,
@@ -71,6 +74,10 @@ def review(
         pixdim: voxel size in mm; 5.25,5.25,12 for phantoms of the small grid.
         roi_size: voxels of a slice, and number of slices; 64,64,32 for phantoms of the small grid.
         hu_window: HU that are black and white.
+        body_part_path: weights of a body-part regressor, for the crop to the abdomen; auto: those of baseline_seg, if
+            it has any; none: no crop, as for phantoms of the small grid.
+        body_part_scores: slice scores of the uppermost and of the lowest slice that are kept.
+        body_part_repair: turn slices that are in reverse order, instead of setting the case aside.
         order: shuffled (for each rater in another way), worst, uncertain, or unrated by others first.
         repeats: share of the montages that are shown a second time, to see how consistent a rater is.
         seed: of all that is random.
@@ -89,6 +96,7 @@ def review(
         insecure: allow another host without TLS: whoever is in the network can then read along.
         open: open the page in a browser.
     """
+    from custom_components.body_part.body_part_crop import body_part_crop
     from custom_components.options import flag
     from custom_components.review.cohort import Cohort
     from custom_components.review.helper import Helper
@@ -113,7 +121,9 @@ def review(
         raise ValueError(f"order is {plan.order}, expected scores with it")
     folder = Path(state or Path(cohort) / "review")
     folder.mkdir(parents=True, exist_ok=True)
-    shown = Cohort(sources, folder / "montages", pixdim, roi_size, hu_window, _case_ids(cases) if cases else None)
+    crop = body_part_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair"))
+    only = _case_ids(cases) if cases else None
+    shown = Cohort(sources, folder / "montages", pixdim, roi_size, hu_window, crop, only)
     store = Store(folder / "review.sqlite")
     with Helper() as helper:
         _tell(helper.run("scan:scan", shown, store.path, workers), store.path)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
+from custom_components.body_part.network import SliceRegressor
 from custom_components.body_part.regressor import BodyPartRegressor
+from custom_components.body_part.slices import axial_slices
 
 SLOPE = -1 / 32
 """Score in mm upwards."""
@@ -50,3 +55,45 @@ def trunk(
     if axcodes == "LAS":
         affine[0] *= -1
     return MetaTensor(voxels, affine=torch.as_tensor(affine))
+
+
+BRIGHT = 500.0
+"""HU of `write_trunk` at a height of 0: the network of `write_regressor` sees what is brighter than water."""
+
+
+def write_trunk(path: Path, bottom: float, top: float, *, spacing: float = 5.0, reverse: bool = False) -> str:
+    """Write `trunk`, brighter, as NIfTI; perhaps with its slices in reverse order."""
+    volume = brighter(trunk(bottom, top, spacing=spacing))
+    volume = volume.flip(3) if reverse else volume
+    nib.save(nib.Nifti1Image(volume[0].numpy().astype(np.int16), volume.affine.numpy()), path)
+    return str(path)
+
+
+def brighter(volume: MetaTensor) -> MetaTensor:
+    """A volume with a brighter body; what is air stays air."""
+    bright = volume.clone()
+    bright[:, 10:30, 10:30] += BRIGHT
+    return bright
+
+
+def write_regressor(path: Path) -> str:
+    """Write weights of the real network that give the mean brightness of a slice as its height."""
+    network = SliceRegressor()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for layer in network.features:
+            if isinstance(layer, nn.Conv2d):
+                layer.weight[0, 0, layer.kernel_size[0] // 2, layer.kernel_size[1] // 2] = 1
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.weight.fill_(1)
+        network.height.weight[0, :16] = 1 / 16  # mean of the first channel
+        network.mirrored.bias.fill_(-5)
+        network.eval()
+        heights = np.array([-400.0, 400.0])
+        slices = axial_slices(brighter(trunk(*heights, spacing=800.0)), step=0)
+        scale, shift = np.polyfit(network(slices.images)[:, 0].numpy(), heights * SLOPE, 1)
+        network.calibration.copy_(torch.tensor([scale, shift, SLOPE]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), path)
+    return str(path)

@@ -5,7 +5,8 @@ import torch
 from ignite.engine import Engine
 
 import custom_components
-from custom_components.bundle import find_bundle_root, load_weights, run_training
+from custom_components.bundle import load_weights, run_training
+from custom_components.bundle_root import find_bundle_root
 from custom_components.handlers.training_state import ResumeError
 
 ROOT = Path(custom_components.__file__).resolve().parents[1]

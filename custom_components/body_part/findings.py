@@ -16,6 +16,23 @@ LEAST_COVER = 0.15
 """Part of the wanted range of scores that a scan must cover."""
 
 
+_REVERSED = {
+    "is upside down": lambda mirrored: mirrored > MIRRORED,  # turned about its axis from front to back
+    "has its slices in reverse order": lambda mirrored: mirrored < 1 - MIRRORED,
+}
+
+
+def is_in_reverse_order(found: BodyPart, slope: float) -> bool:
+    """Whether it is certain that the slices of a scan are in reverse order, each of them as it should be.
+
+    Args:
+        found: in the scan.
+        slope: usual change of the score in mm upwards, a negative number.
+    """
+    is_line = found.line.inliers >= LEAST_INLIERS and SLOPES[0] <= -found.line.slope / slope <= SLOPES[1]
+    return is_line and found.mirrored < 1 - MIRRORED
+
+
 def check_body_part(found: BodyPart, slope: float, scores: Sequence[float]) -> None:
     """Refuse a scan that is not what its header says, or not of the abdomen.
 
@@ -41,7 +58,8 @@ def check_body_part(found: BodyPart, slope: float, scores: Sequence[float]) -> N
             f"expected those of the abdomen, {top:g} to {bottom:g}"
         )
     if line.slope > 0:
-        raise ValueError("is upside down, or its slices are in reverse order: slice scores grow upwards")
+        sides = [how for how, is_so in _REVERSED.items() if is_so(found.mirrored)]
+        raise ValueError(f"{' or '.join(sides or _REVERSED)}: slice scores grow upwards")
     ratio = line.slope / slope
     if not SLOPES[0] <= ratio <= SLOPES[1]:
         raise ValueError(

@@ -68,7 +68,7 @@ class BodyPartRegressor:
             return cls(network)
         except FileNotFoundError:
             raise ValueError(f"{path}: no such file, expected the weights of a body-part regressor") from None
-        except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
+        except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{path} holds no weights of a body-part regressor: {reason}") from None
 

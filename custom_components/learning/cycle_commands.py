@@ -9,14 +9,16 @@ from typing import Any
 
 import yaml
 
+from custom_components.body_part.body_part_crop import body_part_weights
 from custom_components.learning.cycle_settings import CycleSettings
 from custom_components.learning.cycle_steps import Command
 
+BODY_PART = ("body_part_path", "body_part_scores", "body_part_repair")
 GRID: Mapping[str, Sequence[str]] = {
-    "montage": ("pixdim", "roi_size", "hu_window"),
-    "review": ("pixdim", "roi_size", "hu_window"),
-    "adversarial": ("pixdim", "roi_size", "hu_window", "montage_size"),
-    "report": ("pixdim", "roi_size"),
+    "montage": ("pixdim", "roi_size", "hu_window", *BODY_PART),
+    "review": ("pixdim", "roi_size", "hu_window", *BODY_PART),
+    "adversarial": ("pixdim", "roi_size", "hu_window", "montage_size", *BODY_PART),
+    "report": ("pixdim", "roi_size", *BODY_PART),
 }
 """What commands of this package must have as the discriminator has it, whose configuration they do not read."""
 
@@ -37,12 +39,7 @@ class Commands:
     def ours(self, name: str, command: str, *arguments: Any, **options: Any) -> Command:
         """A command of this package, which is also the name of its step."""
         group = ("codes",) if command in ("request", "split") else ()
-        chosen = self.settings.options.get("discriminator", {})
-        grid = {
-            name: chosen.get(name, self.configured("qa_discriminator", ("train",), name))
-            for name in GRID.get(command, ())
-        }
-        options = {**grid, **options}
+        options = {**{name: self._grid(name) for name in GRID.get(command, ())}, **options}
         return Command(name, (*OURS, *group, command, *map(str, arguments), *self._flags(command, options)))
 
     def bundle(
@@ -67,8 +64,18 @@ class Commands:
 
     def configured(self, bundle: str, configs: Sequence[str], name: str) -> Any:
         """What stands under a name at the top of a bundle's configurations, the overlays included; None if nothing."""
-        found = (_content(file).get(name) for file in reversed(self._files(bundle, configs)))
-        return next((value for value in found if value is not None), None)
+        contents = (_content(file) for file in reversed(self._files(bundle, configs)))
+        return next((content[name] for content in contents if name in content), None)
+
+    def _grid(self, name: str) -> Any:
+        """A setting of the discriminator's grid; the weights that its configuration would find as their path."""
+        chosen = self.settings.options.get("discriminator", {})
+        value = chosen[name] if name in chosen else self.configured("qa_discriminator", ("train",), name)
+        if name != "body_part_path":
+            return value
+        if value is not None and str(value).startswith("$"):
+            value = body_part_weights(Path(self.settings.bundles_dir) / "qa_discriminator")
+        return value or "none"
 
     def _files(self, bundle: str, configs: Sequence[str]) -> list[str]:
         folder = Path(self.settings.bundles_dir) / bundle / "configs"

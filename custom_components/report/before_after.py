@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from custom_components.anatomy import LabelSet, label_map
+from custom_components.body_part.body_part_crop import BodyPartCrop
 from custom_components.data.case_files import image_files, volume_files
 from custom_components.grid_settings import checked_pixdim, checked_roi_size
 from custom_components.options import check_number
@@ -42,6 +43,7 @@ class Volumes:
         truth_label_set: how the truth is numbered.
         pixdim: voxel size of the montages in mm.
         roi_size: voxels of a slice, and the number of slices.
+        body_part: the slices that are kept.
         improvements: how many of the largest improvements are drawn; new gross failures are drawn all.
         workers: processes that draw; None for one for each processor.
     """
@@ -52,6 +54,7 @@ class Volumes:
     truth_label_set: LabelSet = "abdomen12"
     pixdim: Sequence[float] = (2.0, 2.0, 6.0)
     roi_size: Sequence[int] = (168, 168, 64)
+    body_part: BodyPartCrop | None = None
     improvements: int = 6
     workers: int | None = None
 
@@ -208,6 +211,7 @@ def _pairs(
             label_set=volumes.label_set,
             pixdim=volumes.pixdim,
             roi_size=volumes.roi_size,
+            body_part=volumes.body_part,
             workers=os.cpu_count() or 1 if volumes.workers is None else volumes.workers,
         )
         for number, (one, matched, segmentations) in enumerate(zip(afters, matches, new, strict=True))

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from custom_components.anatomy import LabelSet
+from custom_components.body_part.body_part_crop import BodyPartCrop
 from custom_components.case_ids import CASE_ID
 from custom_components.data.layout import ERROR
 from custom_components.data.qa_inference import Found, volume_case
@@ -70,6 +71,7 @@ def draw_pairs(
     label_set: LabelSet = "abdomen12",
     pixdim: Sequence[float] = (2.0, 2.0, 6.0),
     roi_size: Sequence[int] = (168, 168, 64),
+    body_part: BodyPartCrop | None = None,
     workers: int = 0,
 ) -> PairRun:
     """Draw each pair as `<output_dir>/<kind>_<case_id>.png`, the montage before on the left and after on the right.
@@ -85,13 +87,15 @@ def draw_pairs(
         label_set: how the segmentations are numbered.
         pixdim: voxel size in mm, see `qa_preprocessing`.
         roi_size: voxels of a slice, and the number of slices.
+        body_part: the slices that are kept.
         workers: processes.
 
     Raises:
         OSError: a picture cannot be written.
     """
     items = [_item(pair.case_id, images, segmentations, label_set) for pair in pairs]
-    dataset = SetAsideDataset(items, PairOfMontages(qa_preprocessing(pixdim=pixdim, roi_size=roi_size)))
+    grid = qa_preprocessing(pixdim=pixdim, roi_size=roi_size, body_part=body_part)
+    dataset = SetAsideDataset(items, PairOfMontages(grid))
     loader = DataLoader(dataset, batch_size=None, num_workers=min(workers, len(items)))
     drawn, set_aside = [], {}
     with logging_redirect_tqdm():

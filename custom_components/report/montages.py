@@ -10,6 +10,7 @@ from typing import NamedTuple
 from monai.transforms import Compose, SelectItemsd
 
 from custom_components.anatomy import LabelSet
+from custom_components.body_part.body_part_crop import BodyPartCrop
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable
 from custom_components.data.draw_cases import draw_cases
@@ -38,6 +39,7 @@ def write_montages(
     pixdim: Sequence[float] = (2.0, 2.0, 6.0),
     roi_size: Sequence[int] = (168, 168, 64),
     hu_window: tuple[float, float] = (-175.0, 275.0),
+    body_part: BodyPartCrop | None = None,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> MontageRun:
@@ -54,6 +56,7 @@ def write_montages(
         pixdim: voxel size in mm, see `qa_preprocessing`.
         roi_size: voxels of a slice, and the number of slices.
         hu_window: HU shown as black and white.
+        body_part: the slices that are kept, see `qa_preprocessing`.
         workers: processes; default one for each processor.
         overwrite: do finished cases again.
 
@@ -64,12 +67,13 @@ def write_montages(
     output_dir = Path(output_dir)
     table = CaseTable(output_dir / TABLE, COLUMNS)
     settings = [checked_pixdim(pixdim), checked_roi_size(roi_size), checked_hu_window(hu_window)]
-    cases = find_montage_cases(images, segmentations, label_set=label_set, made_with=settings)
+    made_with = [*settings, *([str(body_part)] if body_part else [])]
+    cases = find_montage_cases(images, segmentations, label_set=label_set, made_with=made_with)
     if not overwrite:
         cases = skip_finished(cases, table.read(), output_dir)
     transform = Compose(
         [
-            qa_preprocessing(pixdim=pixdim, roi_size=roi_size, hu_window=hu_window),
+            qa_preprocessing(pixdim=pixdim, roi_size=roi_size, hu_window=hu_window, body_part=body_part),
             SaveMontaged(output_dir),
             SelectItemsd([CASE_ID]),
         ]

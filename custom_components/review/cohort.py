@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from custom_components.anatomy import LabelSet
+from custom_components.body_part.body_part_crop import BodyPartCrop
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable
 from custom_components.data.cases import Case
@@ -61,6 +62,7 @@ class Cohort:
         pixdim: voxel size of a montage in mm, see `qa_preprocessing`.
         roi_size: voxels of a slice, and the number of slices.
         hu_window: HU shown as black and white.
+        body_part: the slices that are kept.
         only: ids of the cases that are wanted; None: all.
     """
 
@@ -69,6 +71,7 @@ class Cohort:
     pixdim: Sequence[float] = (2.0, 2.0, 6.0)
     roi_size: Sequence[int] = (168, 168, 64)
     hu_window: tuple[float, float] = (-175.0, 275.0)
+    body_part: BodyPartCrop | None = None
     only: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
@@ -160,7 +163,8 @@ class Cohort:
 
     @cached_property
     def _settings(self) -> list[str]:
-        return [str(self.pixdim), str(self.roi_size), str(self.hu_window)]
+        settings = [self.pixdim, self.roi_size, self.hu_window]
+        return [str(one) for one in (*settings, *([self.body_part] if self.body_part else []))]
 
 
 def _is_drawn(cases: Sequence[Case], rows: Mapping[str, Mapping[str, str]]) -> bool:

@@ -48,5 +48,7 @@ def redraw(cohort: Cohort, item: Item) -> str:
 
 
 def _transform(cohort: Cohort, model: str) -> Compose:
-    grid = qa_preprocessing(pixdim=cohort.pixdim, roi_size=cohort.roi_size, hu_window=cohort.hu_window)
+    grid = qa_preprocessing(
+        pixdim=cohort.pixdim, roi_size=cohort.roi_size, hu_window=cohort.hu_window, body_part=cohort.body_part
+    )
     return Compose([grid, SaveLayers(cohort.pictures(model)), SelectItemsd([CASE_ID])])

@@ -31,7 +31,8 @@ def scan(cohort: Cohort, store_path: Path, workers: int | None = None) -> Found:
         workers: processes that draw; default one for each processor.
 
     Raises:
-        ValueError: a folder is missing or empty, or a table of scores cannot be read.
+        ValueError: a folder is missing or empty, a table of scores cannot be read, or the weights of the body-part
+            regressor.
         OSError: the pictures cannot be written.
     """
 
@@ -40,6 +41,8 @@ def scan(cohort: Cohort, store_path: Path, workers: int | None = None) -> Found:
 
         draw_source(cohort, source, cases, workers)
 
+    if cohort.body_part:
+        _ = cohort.body_part.regressor
     items = cohort.find(draw)
     store = Store(store_path)
     try:

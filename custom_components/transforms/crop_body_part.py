@@ -9,11 +9,12 @@ from typing import Any, cast
 import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import Crop, InvertibleTransform, MapTransform, Pad
+from monai.transforms import Crop, InvertibleTransform, MapTransform, Orientation, Pad
 
-from custom_components.body_part.findings import check_body_part
+from custom_components.body_part.findings import check_body_part, is_in_reverse_order
 from custom_components.body_part.regressor import BodyPartRegressor
 from custom_components.case_ids import case_name
+from custom_components.grid_settings import checked_body_part_scores
 
 AIR_HU = -1000.0
 
@@ -30,6 +31,8 @@ class CropBodyPartd(MapTransform, InvertibleTransform):
         keys: volumes `(1, X, Y, Z)` on one grid in RAS; the first is a CT in HU, which is scored.
         regressor: that scores it.
         scores: of the uppermost and of the lowest slice.
+        repair: bring slices that are certainly in reverse order into the right one, and say so in the log; the inverse
+            brings them back. Otherwise such a scan is refused.
         allow_missing_keys: do nothing for a key that is missing.
 
     Raises:
@@ -42,24 +45,25 @@ class CropBodyPartd(MapTransform, InvertibleTransform):
         *,
         regressor: BodyPartRegressor,
         scores: Sequence[float] = (-6.0, 6.0),
+        repair: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        top, bottom = scores
-        if not top < bottom:
-            raise ValueError(
-                f"scores are {top:g} and {bottom:g}, expected the upper end of the body first, as -6 and 6"
-            )
-        self.regressor = regressor
-        self.scores = (float(top), float(bottom))
-        self._crop, self._pad = Crop(), Pad(mode="constant")
+        self.regressor, self.scores, self.repair = regressor, checked_body_part_scores(scores), repair
+        self._crop, self._pad, self._reverse = Crop(), Pad(mode="constant"), Orientation("RAI", labels=None)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with cropped and padded volumes."""
         cropped = dict(data)
-        image = cropped[self.keys[0]]
-        name = case_name(cropped, self.keys[0])
+        if self.allow_missing_keys and self.keys[0] not in cropped:
+            return cropped
+        image, name = cropped[self.keys[0]], case_name(cropped, self.keys[0])
         found = self.regressor(image)
+        if self.repair and is_in_reverse_order(found, self.regressor.slope):
+            logger.warning("case %s: slices are in reverse order: turned for the network", name)
+            cropped |= {key: self._reverse(cropped[key]) for key in self.key_iterator(cropped)}
+            image = cropped[self.keys[0]]
+            found = self.regressor(image)
         try:
             check_body_part(found, self.regressor.slope, self.scores)
         except ValueError as error:
@@ -78,10 +82,12 @@ class CropBodyPartd(MapTransform, InvertibleTransform):
         return cropped
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the data with the slices that were cropped, as zeros, and without the padding."""
+        """Return the data with the slices that were cropped, as zeros, without the padding, in their own order."""
         whole = dict(data)
         for key in self.key_iterator(whole):
             whole[key] = self._crop.inverse(self._pad.inverse(whole[key]))
+            if whole[key].affine[2, 2] < 0:  # what is in RAS grows upwards
+                whole[key] = self._reverse.inverse(whole[key])
         return whole
 
     def _slices(self, volume: MetaTensor, start: int, stop: int, fill: float) -> MetaTensor:

@@ -57,7 +57,7 @@ def input_grid(image: MetaTensor) -> InputGrid:
             first = [max(a + s, 0) for a, s in zip(first, shift, strict=True)]
             last = [min(b + s, n) for b, s, n in zip(last, shift, before, strict=True)]
             original = original @ _translation([-s for s in shift])
-        elif seen != "orientation" and "original_affine" in info:
+        elif "original_affine" in info:
             if original is None:
                 original, last = resampled, list(size)
             oriented = original

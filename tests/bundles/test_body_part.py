@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from bundle_runs import bundle_run
+from body_part_volumes import write_regressor, write_trunk
+from bundle_runs import bundle_run, parsed, settings_of
 
+from custom_components.body_part.body_part_crop import BodyPartCrop
 from custom_components.body_part.network import SliceRegressor
 from custom_components.body_part.regressor import BodyPartRegressor
 from custom_components.data.phantom import RawForm, write_cohort
 from custom_components.data.readers import read_volume
 
 CONFIG = Path(__file__).resolve().parents[2] / "bundles" / "baseline_seg" / "configs" / "body_part.yaml"
+CONFIGS = CONFIG.parents[2]
 SMALL = {"max_epochs": 2, "epoch_batches": 3, "batch_size": 2, "val_interval": 1, "num_workers": 0}
 
 
@@ -59,3 +65,76 @@ def test_a_list_without_labels_ends_before_the_training(trunks: Path, tmp_path: 
     assert last.startswith("error: ")
     assert "label" in last
     assert not (tmp_path / "models").exists()
+
+
+def test_all_configurations_of_all_bundles_crop_alike(tmp_path: Path):
+    weights = write_regressor(tmp_path / "baseline_seg" / "models" / "body_part.pt")
+    crops = {}
+    for bundle in ("baseline_seg", "qa_semi_seg", "qa_discriminator"):
+        configs, root = CONFIGS / bundle / "configs", str(tmp_path / bundle)
+        for names in (("train",), ("train", "evaluate"), ("inference",)):
+            files = [configs / f"{name}.yaml" for name in names]
+            config = parsed(*files, bundle_root=root)
+            items = ["preprocessing", *(["unlabeled#preprocessing"] if "unlabeled" in config else [])]
+            items += ["finished#transform"] if "finished" in config else []
+            for item in items:
+                crops[bundle, names, item] = settings_of(config, item)["body_part"]
+            small = parsed(*files, configs / "phantom.yaml", bundle_root=root)
+            assert settings_of(small, "preprocessing")["body_part"] is None
+            off = parsed(*files, bundle_root=root, body_part_path="none")
+            assert settings_of(off, "preprocessing")["body_part"] is None
+    assert set(crops.values()) == {BodyPartCrop(weights, (-6.0, 6.0))}
+    assert len(crops) == 9 + 2 + 2
+
+
+@pytest.mark.parametrize("bundle", ["baseline_seg", "qa_semi_seg", "qa_discriminator"])
+def test_a_training_goes_on_with_the_same_crop_only(bundle: str, tmp_path: Path):
+    write_regressor(tmp_path / bundle / "models" / "body_part.pt")
+    train = CONFIGS / bundle / "configs" / "train.yaml"
+    texts = []
+    for override in ({}, {"body_part_scores": [-5, 6]}, {"body_part_path": None}):
+        config = parsed(train, bundle_root=str(tmp_path / bundle), **override)
+        (place,) = [place for place, one in enumerate(config["train#handlers"]) if "settings" in one]
+        texts.append(config.get_parsed_content(f"train#handlers#{place}#settings#body_part"))
+    assert len(set(texts)) == 3
+    assert texts[2] == "None"
+
+
+def test_inference_on_whole_trunks(tmp_path: Path):
+    weights = write_regressor(tmp_path / "body_part.pt")
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    write_trunk(scans / "whole.nii.gz", -290, 400)
+    write_trunk(scans / "part.nii.gz", -90, 60)
+    write_trunk(scans / "reverse.nii.gz", -290, 400, reverse=True)
+    config = CONFIGS / "baseline_seg" / "configs" / "inference.yaml"
+    network = parsed(config).get_parsed_content("network_def")
+    with torch.no_grad():  # finds the same organ everywhere
+        for parameter in network.parameters():
+            parameter.zero_()
+        list(network.parameters())[-1][:] = torch.arange(13) == 6
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    options = {
+        "dataset_dir": scans, "ckpt_path": tmp_path / "model.pt", "body_part_path": weights,
+        "pixdim": "[4,4,6]", "roi_size": "[40,40,72]", "num_workers": 0,
+    }  # fmt: skip
+    run = bundle_run("inferring", config, output_dir=tmp_path / "out", **options)
+    assert run.returncode == 1, run.stderr
+    assert (tmp_path / "out" / "summary.csv").is_file(), run.stderr
+    table = pd.read_csv(tmp_path / "out" / "summary.csv", index_col="case_id")
+    assert table["status"].to_dict() == {"part": "ok", "whole": "ok", "reverse": "set_aside"}
+    assert table.loc["reverse", "reason"] == "case reverse: has its slices in reverse order: slice scores grow upwards"
+    assert "case part: covers slice scores -1.9 to 2.8 of -6 to 6: padded" in run.stdout + run.stderr
+    found = {name: nib.load(tmp_path / "out" / name / f"{name}_seg.nii.gz") for name in ("whole", "part")}
+    for name, image in found.items():
+        scan = nib.load(scans / f"{name}.nii.gz")
+        assert image.shape == scan.shape
+        assert np.array_equal(image.affine, scan.affine)
+    heights = np.flatnonzero(np.asarray(found["whole"].dataobj).any((0, 1))) * 5 - 290
+    assert heights[[0, -1]] == pytest.approx([-192, 192], abs=10)
+    assert np.asarray(found["part"].dataobj).all()
+    again = bundle_run("inferring", config, output_dir=tmp_path / "out", **options, body_part_repair=True)
+    assert again.returncode == 0, again.stderr
+    turned = np.asarray(nib.load(tmp_path / "out" / "reverse" / "reverse_seg.nii.gz").dataobj)
+    heights = 400 - np.flatnonzero(turned.any((0, 1))) * 5
+    assert heights[[-1, 0]] == pytest.approx([-192, 192], abs=10)

@@ -218,6 +218,35 @@ def test_montages_and_what_fools_a_discriminator_are_on_its_grid(tmp_path: Path)
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("overlay", "chosen", "expected"),
+    [
+        ("", {}, "weights"),
+        ("body_part_path: null\n", {}, "none"),
+        ("body_part_path: other.pt\n", {}, "other.pt"),
+        ("", {"body_part_path": "chosen.pt"}, "chosen.pt"),
+        ("", {"body_part_path": None}, "none"),
+    ],
+)
+def test_montages_are_cropped_as_the_discriminators_are(tmp_path: Path, overlay: str, chosen: dict, expected: str):
+    shutil.copytree(SETTINGS.bundles_dir, tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval"))
+    (tmp_path / "lies_over.yaml").write_text(f"max_epochs: 1\n{overlay}")
+    settings = replace(
+        SETTINGS,
+        bundles_dir=str(tmp_path / "bundles"),
+        overlays={"qa_discriminator": [str(tmp_path / "lies_over.yaml")]},
+        options={"discriminator": chosen},
+    )
+    words = commands(settings)["round1/first/montages"]
+    assert option(words, "body_part_path") == ("none" if expected == "weights" else expected)
+    assert option(words, "body_part_scores") == "-6.0,6.0"
+    weights = tmp_path / "bundles" / "baseline_seg" / "models" / "body_part.pt"
+    weights.parent.mkdir()
+    weights.touch()
+    words = commands(settings)["round1/first/montages"]
+    assert option(words, "body_part_path") == (str(weights) if expected == "weights" else expected)
+
+
 def test_requests_of_each_step_are_other_random_ones():
     seeds = [option(words, "seed") for name, words in commands(SETTINGS).items() if name.endswith("/request")]
     assert len(set(seeds)) == len(seeds) == 4

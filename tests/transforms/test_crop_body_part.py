@@ -60,13 +60,15 @@ def test_montages_of_scans_that_cover_different_parts_line_up():
 
 @pytest.mark.parametrize(("bottom", "top"), [(-300, 350), (-50, 120), (-50, 350)])
 @pytest.mark.parametrize("axcodes", ["RAS", "LPS", "LPI"])
-def test_it_is_undone_by_monai_and_by_our_own_inversion(bottom: float, top: float, axcodes: str):
-    volume = Orientationd("image", axcodes=axcodes, labels=None)({"image": trunk(bottom, top)})["image"]
+@pytest.mark.parametrize("reverse", [False, True])
+def test_it_is_undone_by_monai_and_by_our_own_inversion(bottom: float, top: float, axcodes: str, reverse: bool):
+    scan = trunk(bottom, top).flip(3) if reverse else trunk(bottom, top)
+    volume = Orientationd("image", axcodes=axcodes, labels=None)({"image": scan})["image"]
     stored = MetaTensor(volume.as_tensor(), affine=volume.affine)
     transform = Compose(
         [
             Orientationd("image", axcodes="RAS", labels=None),
-            CropBodyPartd("image", regressor=regressor()),
+            CropBodyPartd("image", regressor=regressor(), repair=reverse),
             Spacingd("image", (4.0, 4.0, 6.0), mode="bilinear", dtype=np.float32),
             ResizeWithPadOrCropd("image", (40, 40, 64)),
         ]
@@ -83,12 +85,40 @@ def test_it_is_undone_by_monai_and_by_our_own_inversion(bottom: float, top: floa
     assert (plain["pred"].argmax(0) == ours[0])[inside].float().mean() > 0.999
 
 
-def test_a_scan_that_is_something_else_is_refused_with_its_name():
-    crop = CropBodyPartd("image", regressor=regressor())
-    with pytest.raises(ValueError, match=r"^case a: is upside down"):
-        crop({"image": trunk(-150, 150).flip(3), "case_id": "a"})
+def test_slices_in_reverse_order_are_turned_if_asked(caplog: pytest.LogCaptureFixture):
+    crop = CropBodyPartd(("image", "label"), regressor=regressor(), repair=True)
+    volume = trunk(-300, 350)
+    label = MetaTensor((volume > 0).as_tensor().to(torch.uint8), affine=volume.affine)
+    plain = crop({"image": volume, "label": label})
+    assert not caplog.text
+    turned = crop({"image": volume.flip(3), "label": label.flip(3), "case_id": "a"})
+    assert "case a: slices are in reverse order: turned for the network" in caplog.text
+    for key in ("image", "label"):
+        assert torch.equal(turned[key].as_tensor(), plain[key].as_tensor())
+
+
+@pytest.mark.parametrize(
+    ("axes", "repair", "reason"),
+    [
+        ([3], False, "has its slices in reverse order"),
+        ([1, 3], False, "is upside down"),
+        ([1, 3], True, "is upside down"),
+    ],
+)
+def test_a_scan_that_is_something_else_is_refused_with_its_name(axes: list[int], repair: bool, reason: str):
+    crop = CropBodyPartd("image", regressor=regressor(), repair=repair)
+    scan = {"image": trunk(-150, 150).flip(axes), "case_id": "a"}
+    with pytest.raises(ValueError, match=f"^case a: {reason}: slice scores grow upwards$"):
+        crop(scan)
+
+
+def test_what_has_no_image_stays_as_it_is():
+    montage = {"montage": "a.png"}
+    assert CropBodyPartd("image", regressor=regressor(), allow_missing_keys=True)(montage) == montage
+    with pytest.raises(KeyError):
+        CropBodyPartd("image", regressor=regressor())(montage)
 
 
 def test_scores_in_the_wrong_order_are_an_error():
-    with pytest.raises(ValueError, match="scores are 6 and -6, expected the upper end of the body first"):
+    with pytest.raises(ValueError, match=r"body_part_scores is \(6, -6\), expected 2 numbers, the upper end"):
         CropBodyPartd("image", regressor=regressor(), scores=(6, -6))
