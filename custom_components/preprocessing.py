@@ -243,7 +243,7 @@ def body_part_preprocessing(*, with_label: bool = False) -> Compose:
 
     Returns:
         Compose from `{"image": path}` to `{"image": (N, 128, 128) uint8, "height": (N,) mm}`; with a label also
-        `{"landmarks": mm by name}`.
+        `{"landmarks": mm by name, "organs": lowest and highest mm by name}`.
 
     Raises:
         ValueError: (when called) as `ct_preprocessing`.
@@ -260,7 +260,7 @@ def body_part_preprocessing(*, with_label: bool = False) -> Compose:
             *([CheckSameGridd(keys)] if labels else []),
             AxialSlicesd(IMAGE),
             *(LabelLandmarksd(key) for key in labels),
-            SelectItemsd([IMAGE, "height", "landmarks", CASE_ID], allow_missing_keys=True),
+            SelectItemsd([IMAGE, "height", "landmarks", "organs", CASE_ID], allow_missing_keys=True),
         ]
     )
 

@@ -15,6 +15,8 @@ from custom_components.data.layout import ERROR
 from custom_components.data.set_aside import SetAsideDataset
 from custom_components.user_errors import exit_on_user_error
 
+KEPT = ("image", "height", "landmarks", "organs", CASE_ID)
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,7 +46,7 @@ def loaded_cases(
         if reason:
             logger.warning("%s: left out: %s", case[CASE_ID], reason)
         else:
-            kept.append({key: value for key, value in case.items() if key in ("image", "height", "landmarks", CASE_ID)})
+            kept.append({key: value for key, value in case.items() if key in KEPT})
     if not kept:
         raise ValueError(f"none of {len(cases)} CTs can be used, expected at least one")
     return kept

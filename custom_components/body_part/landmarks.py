@@ -50,15 +50,24 @@ def landmark_indices(label: NDArray[np.integer]) -> dict[str, float]:
         >>> landmark_indices(label)
         {'middle of the kidneys': 4.0, 'bottom of the kidneys': 2.0}
     """
-    spans = {name: _span(label == number) for name, number in INDEX.items()}
-    found = {}
+    spans, found = organ_spans(label), {}
     for name, landmark in LANDMARKS.items():
-        ends = [spans[organ] for organ in landmark.organs]
-        if all(end is not None for end in ends):
+        ends = [spans[organ] for organ in landmark.organs if organ in spans]
+        if len(ends) == len(landmark.organs):
             lows, highs = np.array(ends, dtype=float).T
             middle = landmark.part == 0.5
             found[name] = float((lows + highs).mean() / 2 if middle else highs.max() if landmark.part else lows.min())
     return found
+
+
+def organ_spans(label: NDArray[np.integer]) -> dict[str, tuple[int, int]]:
+    """First and last slice of each organ that lies whole within a scan.
+
+    Args:
+        label: (X, Y, Z) in RAS, with our numbers.
+    """
+    spans = {name: _span(label == number) for name, number in INDEX.items()}
+    return {name: span for name, span in spans.items() if span is not None}
 
 
 def _span(organ: NDArray[np.bool_]) -> tuple[int, int] | None:

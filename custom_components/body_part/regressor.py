@@ -82,7 +82,14 @@ class BodyPartRegressor:
         Raises:
             ValueError: it has too few slices.
         """
-        slices = axial_slices(volume, step=step)
+        return self.of_slices(axial_slices(volume, step=step))
+
+    def of_slices(self, slices: AxialSlices) -> BodyPart:
+        """Score the slices of a volume.
+
+        Raises:
+            ValueError: they are too few.
+        """
         heights, logits = self._run(slices.images)
         scores = self.scale * heights + self.shift
         abdomen = np.abs(scores) <= ABDOMEN

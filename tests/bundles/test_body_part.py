@@ -13,10 +13,12 @@ from body_part_volumes import write_regressor, write_trunk
 from bundle_runs import bundle_run, parsed, settings_of
 
 from custom_components.body_part.body_part_crop import BodyPartCrop
+from custom_components.body_part.evaluate import slices_of
 from custom_components.body_part.network import SliceRegressor
 from custom_components.body_part.regressor import BodyPartRegressor
 from custom_components.data.phantom import RawForm, write_cohort
 from custom_components.data.readers import read_volume
+from custom_components.preprocessing import body_part_preprocessing
 
 CONFIG = Path(__file__).resolve().parents[2] / "bundles" / "baseline_seg" / "configs" / "body_part.yaml"
 CONFIGS = CONFIG.parents[2]
@@ -44,6 +46,26 @@ def test_training_leaves_calibrated_weights_and_goes_on(trunks: Path, tmp_path: 
     assert len(found.scores) == len(found.slices.images)
     more = bundle_run("training", CONFIG, **options | {"resume": True, "max_epochs": 3})
     assert more.returncode == 0, more.stderr
+
+
+def test_evaluation_leaves_a_table_and_pictures(trunks: Path, tmp_path: Path):
+    weights = write_regressor(tmp_path / "models" / "body_part.pt")
+    options = {"dataset_dir": trunks, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "eval", **SMALL}
+    run = bundle_run("evaluating", CONFIG, **options | {"evaluation_section": "training", "pictures": 2})
+    assert run.returncode == 0, run.stderr
+    assert "4 cases, of which the crop refuses" in run.stdout + run.stderr
+    table = pd.read_csv(tmp_path / "eval" / "body_part.csv", index_col="case_id")
+    assert len(table) == 4
+    regressor = BodyPartRegressor.load(weights)
+    case = table.index[0]
+    found = regressor.of_slices(slices_of(body_part_preprocessing()({"image": trunks / "imagesTr" / f"{case}.nii.gz"})))
+    assert table.loc[case, "slope"] == pytest.approx(found.line.slope / regressor.slope, rel=1e-3)
+    assert sorted(path.name for path in (tmp_path / "eval").glob("*.png")) == [f"{one}.png" for one in table.index[:2]]
+    missing = bundle_run("evaluating", CONFIG, **options | {"ckpt_dir": tmp_path / "absent"})
+    assert missing.returncode == 1
+    assert (
+        missing.stderr.strip().splitlines()[-1].endswith("no such file, expected the weights of a body-part regressor")
+    )
 
 
 def test_too_few_landmarks_are_one_line_and_the_weights_stay(trunks: Path, tmp_path: Path):
