@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from custom_components.body_part.line import ScoreLine, fit_line
 from custom_components.body_part.network import SliceRegressor
@@ -29,7 +30,7 @@ class BodyPart:
         slices: that it looked at.
         scores: (N,) of these slices, growing from the head to the feet.
         line: on which they lie.
-        mirrored: mean probability that left and right are exchanged, of the slices of the abdomen.
+        mirrored: probability that left and right are exchanged, by the mean logit of the slices of the abdomen.
     """
 
     slices: AxialSlices
@@ -92,10 +93,9 @@ class BodyPartRegressor:
         """
         heights, logits = self._run(slices.images)
         scores = self.scale * heights + self.shift
-        abdomen = np.abs(scores) <= ABDOMEN
-        sides = 1 / (1 + np.exp(-logits[abdomen]))
+        sides = logits[np.abs(scores) <= ABDOMEN]
         line = fit_line(slices.height, scores)
-        return BodyPart(slices, scores, line, float(sides.mean()) if len(sides) else 0.5)
+        return BodyPart(slices, scores, line, float(expit(sides.mean())) if len(sides) else 0.5)
 
     def _run(self, images: torch.Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         with torch.inference_mode():

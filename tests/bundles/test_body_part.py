@@ -46,6 +46,12 @@ def test_training_leaves_calibrated_weights_and_goes_on(trunks: Path, tmp_path: 
     assert len(found.scores) == len(found.slices.images)
     more = bundle_run("training", CONFIG, **options | {"resume": True, "max_epochs": 3})
     assert more.returncode == 0, more.stderr
+    start = torch.load(tmp_path / "models" / "body_part.pt", weights_only=True)
+    options |= {"ckpt_dir": tmp_path / "other", "start_path": tmp_path / "models" / "body_part.pt", "max_epochs": 1}
+    other = bundle_run("training", CONFIG, **options | {"learning_rate": 1e-9})
+    assert other.returncode == 0, other.stderr
+    end = torch.load(tmp_path / "other" / "body_part.pt", weights_only=True)
+    torch.testing.assert_close(end["height.weight"], start["height.weight"], atol=1e-6, rtol=0)
 
 
 def test_evaluation_leaves_a_table_and_pictures(trunks: Path, tmp_path: Path):
