@@ -15,7 +15,7 @@ BASE=bundles/baseline_seg/configs
 QA=bundles/qa_discriminator/configs
 SEMI=bundles/qa_semi_seg/configs
 EPOCHS="${EPOCHS:-1 2 3 5 10 20 40 100}"
-GRID=(--pixdim 5.25,5.25,12 --roi_size 64,64,32)
+GRID=(--pixdim 5.25,5.25,12 --roi_size 64,64,32 --body_part_path none)
 DATA="$OUT/cohort"
 
 discriminator() { # FOLDER SEED

@@ -38,7 +38,7 @@ CONFIGS=bundles/baseline_seg/configs
 QA_CONFIGS=bundles/qa_discriminator/configs
 SEMI_CONFIGS=bundles/qa_semi_seg/configs
 PLACES=(--dataset_dir "$DATA" --ckpt_dir "$BASELINE/models" --output_dir)
-SMALL_GRID=(--pixdim 5.25,5.25,12 --roi_size 64,64,32)
+SMALL_GRID=(--pixdim 5.25,5.25,12 --roi_size 64,64,32 --body_part_path none)
 
 run python -m custom_components phantom "$DATA" --training 12 --validation 4 --unlabeled 80 --test 12
 
