@@ -13,7 +13,7 @@ from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, che
 from custom_components.data.datalist import datalist_entries
 from custom_components.data.dicom import has_dicom_magic, is_dicom_name, list_series
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint, is_of_another_image
-from custom_components.data.layout import ERROR, SKIPPED, SOURCE, segmentation_path
+from custom_components.data.layout import ERROR, SKIPPED, SOURCE, dicom_seg_path, segmentation_path
 from custom_components.files import partial_path
 from custom_components.user_errors import exit_on_user_error
 
@@ -69,7 +69,8 @@ def inference_cases(
 
 def _prepare(case: Case, output: Path, overwrite: bool) -> None:
     """Note what the image is, and whether its segmentation is there already."""
-    partial_path(output).unlink(missing_ok=True)
+    for path in (output, dicom_seg_path(output.parent.parent, case[CASE_ID])):
+        partial_path(path).unlink(missing_ok=True)
     case[FINGERPRINT] = fingerprint(case["image"])
     if not output.is_file() or overwrite:
         return
@@ -84,8 +85,8 @@ def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -
 
     Files are NIfTI, NRRD or MHA by their suffix; a folder with DICOM slices (with any suffix or none) gives
     one case for each CT series of several slices. Hidden files and folders are left out, and so are results of
-    earlier runs (`<case>/<case>_seg.nii.gz`); links to folders are not followed. The case id is the name without
-    suffix, for DICOM that of the folder, with the series number if there are several.
+    earlier runs (`<case>/<case>_seg.nii.gz` and `.dcm`); links to folders are not followed. The case id is the name
+    without suffix, for DICOM that of the folder, with the series number if there are several.
 
     Args:
         dataset_dir: the folder.
@@ -110,8 +111,8 @@ def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -
         subfolders[:] = sorted(
             name for name in subfolders if name[0] != "." and (skip is None or Path(folder, name).resolve() != skip)
         )
-        result = segmentation_path("", Path(folder).name).name
-        names = sorted(name for name in names if name[0] != "." and name != result)
+        results = [path_of("", Path(folder).name).name for path_of in (segmentation_path, dicom_seg_path)]
+        names = sorted(name for name in names if name[0] != "." and name not in results)
         images = [name for name in names if name.lower().endswith(VOLUME_SUFFIXES)]
         cases += [_case(root, Path(folder, name), case_id_of(name)) for name in images]
         volumes = set(images)

@@ -33,6 +33,16 @@ def segmentation_path(output_dir: str | Path, case_id: str, postfix: str = "seg"
     return Path(output_dir) / case_id / f"{case_id}_{postfix}.nii.gz"
 
 
+def dicom_seg_path(output_dir: str | Path, case_id: str) -> Path:
+    """Where the DICOM SEG of a case lies, beside its segmentation.
+
+    Example:
+        >>> dicom_seg_path("out", "a").as_posix()
+        'out/a/a_seg.dcm'
+    """
+    return Path(output_dir) / case_id / f"{case_id}_seg.dcm"
+
+
 def montage_png_path(folder: str | Path, case_id: str) -> Path:
     """Where the montage of a case lies.
 

@@ -15,9 +15,10 @@ from monai.data import MetaTensor
 from custom_components.anatomy import NUM_CLASSES, ORGANS
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable, Row
-from custom_components.data.layout import SKIPPED, segmentation_path
+from custom_components.data.layout import SKIPPED, dicom_seg_path, segmentation_path
 from custom_components.engines import OK, SET_ASIDE, CaseResult
 from custom_components.handlers.case_report import CaseReport
+from custom_components.handlers.dicom_segmentations import DicomSegmentations
 from custom_components.handlers.segmentation_score import SCORE_COLUMNS, SegmentationScore
 
 VOLUMES = [f"{organ.name}_ml" for organ in ORGANS]
@@ -41,6 +42,7 @@ class SegmentationSummary(CaseReport):
         overwrite: whether finished cases are done again; then a case that is set aside keeps no segmentation of an
             earlier run.
         score: scores skipped cases; without it they keep the score that they have.
+        dicom_seg: writes the DICOM SEG of what was segmented, and of skipped cases that have none.
         pred_key: key of the label map `(1, X, Y, Z)` in the engine's output.
 
     Example (in a config)::
@@ -57,11 +59,13 @@ class SegmentationSummary(CaseReport):
         *,
         overwrite: bool = False,
         score: SegmentationScore | None = None,
+        dicom_seg: DicomSegmentations | None = None,
         pred_key: str = "pred",
     ) -> None:
         self.output_dir = Path(output_dir)
         self.overwrite = overwrite
         self.score = score
+        self.dicom_seg = dicom_seg
         self.pred_key = pred_key
         super().__init__(CaseTable(self.output_dir / "summary.csv", COLUMNS), done="segmented")
 
@@ -76,10 +80,13 @@ class SegmentationSummary(CaseReport):
         if case.status == OK:
             row |= _volumes(engine.state.output[0][self.pred_key])  # type: ignore[index]
             row |= getattr(engine.state, "qa_score", {})
+            self._write_dicom_seg(row, is_new=True)
         elif case.status == SKIPPED:
             row |= self._earlier(case.case_id)
-            if self.score is not None and row["status"] == SKIPPED:
-                row |= self.score.of_finished(case.case_id, row, engine.state.device)  # type: ignore[attr-defined]
+            if row["status"] == SKIPPED:
+                if self.score is not None:
+                    row |= self.score.of_finished(case.case_id, row, engine.state.device)  # type: ignore[attr-defined]
+                self._write_dicom_seg(row, is_new=False)
         elif self.overwrite:
             self._remove_earlier(case.case_id)
         if row["status"] == SET_ASIDE and case.status != SET_ASIDE:  # of the others the evaluator has told
@@ -89,13 +96,30 @@ class SegmentationSummary(CaseReport):
         done, total = engine.state.iteration, engine.state.epoch_length
         logger.info(f"[{done}/{total}] {case.case_id}: {row['status']} ({case.seconds:.1f} s)")
 
+    def _write_dicom_seg(self, row: Row, *, is_new: bool) -> None:
+        """Write the DICOM SEG if asked, and note why it cannot be; else none of an older segmentation stays."""
+        if self.dicom_seg is None:
+            if is_new:
+                self._remove(dicom_seg_path(self.output_dir, row[CASE_ID]), row[CASE_ID])
+        elif fault := self.dicom_seg.write(row[CASE_ID], is_new=is_new):
+            reasons = [row["reason"], fault] if row["status"] == SET_ASIDE else [fault]
+            row |= {"status": SET_ASIDE, "reason": "; ".join(reasons)}
+
     def _remove_earlier(self, case_id: str) -> None:
-        path = segmentation_path(self.output_dir, case_id)
+        for path_of in (dicom_seg_path, segmentation_path):
+            self._remove(path_of(self.output_dir, case_id), case_id)
+
+    def _remove(self, path: Path, case_id: str) -> None:
         try:
             if path.is_file():
                 path.unlink()
         except OSError as error:  # the run goes on
             logger.warning(f"{case_id}: the segmentation of an earlier run cannot be removed: {error.strerror}")
+
+    def _finish(self) -> None:
+        super()._finish()
+        if self.dicom_seg is not None:
+            self.dicom_seg.finish()
 
     def _earlier(self, case_id: str) -> Row:
         """Seconds, volumes and score of a case that was finished before."""
