@@ -84,12 +84,14 @@ def _segmentation(frames: np.ndarray, present: list[Organ], source: SourceSeries
 
     numbers = np.zeros(len(ORGANS) + 1, np.uint8)
     numbers[[organ.index for organ in present]] = np.arange(1, len(present) + 1)
+    segments = [_segment(number, organ, algorithm) for number, organ in enumerate(present, start=1)]
+    sources = [_nameless(dataset, source.spacing) for dataset in source.datasets]
     try:
         segmentation = hd.seg.Segmentation(
-            source_images=[_nameless(dataset) for dataset in source.datasets],
+            source_images=sources,
             pixel_array=numbers[frames],
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_segment(number, organ, algorithm) for number, organ in enumerate(present, start=1)],
+            segment_descriptions=segments,
             series_instance_uid=hd.UID(),
             series_number=SERIES_NUMBER,
             series_description="Abdominal organs",
@@ -103,19 +105,27 @@ def _segmentation(frames: np.ndarray, present: list[Organ], source: SourceSeries
             content_description="Abdominal organs found by a neural network",
         )
     except AttributeError as error:
-        raise ValueError(f"a slice lacks {getattr(error, 'name', None) or 'a header'}") from None
+        if any(error.obj is one for one in sources):
+            raise ValueError(f"a slice lacks {error.name}") from None
+        raise
     segmentation.copy_patient_and_study_information(source.datasets[0])
     return segmentation
 
 
-def _nameless(dataset: pydicom.Dataset) -> pydicom.Dataset:
-    """The headers without identity: texts of libraries about what is wrong in them must not repeat it."""
+def _nameless(dataset: pydicom.Dataset, spacing: float) -> pydicom.Dataset:
+    """The headers without identity: texts of libraries about what is wrong in them must not repeat it.
+
+    A slice may lack its thickness, which highdicom wants: then it is the distance to the next one.
+    """
     from pydicom.dataset import Dataset
+    from pydicom.valuerep import DSfloat
 
     found = Dataset()
     found.update(dataset)
     for name, value in IDENTITY.items():
         setattr(found, name, value)
+    if not found.get("SliceThickness"):
+        found.SliceThickness = DSfloat(spacing, auto_format=True)
     return found
 
 

@@ -46,6 +46,11 @@ class SourceSeries:
     affine: np.ndarray
     shape: tuple[int, int, int]
 
+    @property
+    def spacing(self) -> float:
+        """Distance of the slices in mm."""
+        return float(np.linalg.norm(self.affine[:3, 2]))
+
 
 def dicom_files(image: str | Sequence[str]) -> tuple[str, ...]:
     """Give the files of a case's image if it is a DICOM series, or nothing.

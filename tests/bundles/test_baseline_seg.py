@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,12 +13,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import torch
 from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
+from dicom_files import write_series
 from monai.bundle import ConfigWorkflow
 
-from custom_components.anatomy import ORGAN_NAMES
+from custom_components.anatomy import ORGAN_NAMES, ORGANS
 from custom_components.preprocessing import ct_preprocessing
 from custom_components.transforms.outlines import refine_outlines
 
@@ -253,6 +257,61 @@ def test_finished_cases_are_skipped_and_bad_ones_set_aside(cohort: Path, trained
     assert summary.loc["good", "liver_ml"] >= 0
     assert infer(folder, output, trained, overwrite="true").returncode == 1
     assert (output / "good" / "good_seg.nii.gz").stat().st_mtime_ns != written
+
+
+def as_series(image: Path, folder: Path, **tags: object) -> None:
+    """Write a CT as a DICOM series."""
+    ct = nib.as_closest_canonical(nib.load(image))
+    voxels = np.asarray(ct.dataobj)[::-1, ::-1].astype(np.int16)  # from RAS to the axes of DICOM
+    x, y, z = (float(mm) for mm in ct.header.get_zooms())
+    write_series(folder, voxels, position=lambda i: [0.0, 0.0, z * i], PixelSpacing=[y, x], **tags)
+
+
+def test_dicom_series_come_back_as_dicom_seg(cohort: Path, trained: Path, tmp_path: Path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    images = sorted((cohort / "imagesTs").glob("*.nii.gz"))
+    as_series(images[0], folder / "whole", SliceThickness=None)
+    as_series(images[1], folder / "part", FrameOfReferenceUID=None)
+    (folder / "other.nii.gz").write_bytes(images[1].read_bytes())
+    first = infer(folder, output, trained, output_dicom_seg=True)
+    assert first.returncode == 1
+    assert "error: 1 of 3 cases set aside" in first.stderr
+    assert "DICOM SEG: 1 written, 1 failed, none of 1 cases that are no DICOM series" in first.stdout
+    assert not {"Secret", "highdicom"} & set(re.findall(r"\w+", first.stdout + first.stderr))
+    summary = pd.read_csv(output / "summary.csv").set_index("case_id")
+    assert summary["status"].to_dict() == {"other": "ok", "part": "set_aside", "whole": "ok"}
+    assert summary.loc["part", "reason"] == "no DICOM SEG: a slice lacks FrameOfReferenceUID"
+    assert [path.name for path in sorted(output.glob("*/*"))] == [
+        "other_seg.nii.gz", "part_seg.nii.gz", "whole_seg.dcm", "whole_seg.nii.gz",
+    ]  # fmt: skip
+
+    seg, label = output / "whole" / "whole_seg.dcm", output / "whole" / "whole_seg.nii.gz"
+    labels = np.asarray(nib.load(label).dataobj)
+    assert labels.any()
+    assert np.array_equal(labels_in(seg, labels.shape), labels)
+
+    shutil.rmtree(folder / "part")
+    seg.unlink()
+    before = label.stat().st_mtime_ns
+    again = infer(folder, output, trained, output_dicom_seg=True)
+    assert again.returncode == 0, again.stderr
+    assert label.stat().st_mtime_ns == before
+    assert np.array_equal(labels_in(seg, labels.shape), labels)
+
+
+def labels_in(seg: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The labels (X, Y, Z) of a DICOM SEG of slices 0, 1, ... along z."""
+    numbers = {organ.name.replace("_", " "): organ.index for organ in ORGANS}
+    header = pydicom.dcmread(seg)
+    organs = [numbers[one.SegmentLabel] for one in header.SegmentSequence]
+    step = header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    labels = np.zeros(shape, np.uint8)
+    frames = header.pixel_array.reshape(-1, *header.pixel_array.shape[-2:])
+    for frame, groups in zip(frames, header.PerFrameFunctionalGroupsSequence, strict=True):
+        k = round(groups.PlanePositionSequence[0].ImagePositionPatient[2] / step)
+        number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        labels[..., k][frame.T > 0] = organs[number - 1]
+    return labels
 
 
 def test_user_errors_are_one_line(cohort: Path, trained: Path, tmp_path: Path):

@@ -422,6 +422,15 @@ def test_evaluation_and_inference_take_the_trained_weights(
     assert (again["score"] != summary["score"]).all()
 
 
+def test_dicom_seg_is_off_unless_asked_for(cohort: Path, tmp_path: Path):
+    places = {"dataset_dir": str(cohort / "imagesTs"), "output_dir": str(tmp_path)}
+    assert parsed(INFERENCE, **places).get_parsed_content("summary").dicom_seg is None
+    summary = parsed(INFERENCE, output_dicom_seg="true", **places).get_parsed_content("summary")
+    assert summary.dicom_seg.algorithm == "qa_semi_seg"
+    with pytest.raises(SystemExit, match="^error: output_dicom_seg is 'maybe', expected true or false$"):
+        parsed(INFERENCE, output_dicom_seg="maybe", **places).get_parsed_content("summary")
+
+
 def test_a_missing_start_is_one_line_that_names_the_command(cohort: Path, start: dict[str, Path], tmp_path: Path):
     for name, bundle in (("baseline_path", "baseline_seg"), ("discriminator_paths", "qa_discriminator")):
         done = train(cohort, tmp_path, {**start, name: tmp_path / "absent.pt"})
