@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, check_case_id
-from custom_components.data.datalist import datalist_entries
+from custom_components.data.datalist import datalist_entries, default_case_id, image_paths
 from custom_components.data.dicom import has_dicom_magic, is_dicom_name, list_series
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint, is_of_another_image
 from custom_components.data.layout import ERROR, SKIPPED, SOURCE, dicom_seg_path, segmentation_path
@@ -142,7 +142,8 @@ def read_datalist(path: str | Path, *, section: str = "test", base_dir: str | Pa
 
     Args:
         path: the list. In JSON an entry is a path or `{"image": path, "case_id": id}`. A DICOM folder with several
-            CT series gives a case for each, with the series number after the id.
+            CT series gives a case for each, with the series number after the id; the paths of the slices of one, in
+            place of a path, give one case, by default with the id of their folder.
         section: the part of the JSON, such as `test` or `unlabeled`.
         base_dir: what relative paths start from; the folder of the list if not given.
 
@@ -157,11 +158,12 @@ def read_datalist(path: str | Path, *, section: str = "test", base_dir: str | Pa
     entries = datalist_entries(path, section)
     cases: list[Case] = []
     for number, entry in enumerate(entries, start=1):
-        image = entry.get("image")
-        if not isinstance(image, str) or not image:
-            raise ValueError(f"{path}: entry {number} has image {image!r}, expected a path")
         try:
-            cases += _listed_cases(root, root / image, entry.get(CASE_ID))
+            image = image_paths(entry.get("image"), root)
+        except ValueError as error:
+            raise ValueError(f"{path}: entry {number} {error}") from None
+        try:
+            cases += _listed_cases(root, image, entry.get(CASE_ID))
         except ValueError as error:
             raise ValueError(f"{path}: entry {number}: {error}") from None
     if not cases:
@@ -169,11 +171,12 @@ def read_datalist(path: str | Path, *, section: str = "test", base_dir: str | Pa
     return _one_image_each(cases)
 
 
-def _listed_cases(root: Path, image: Path, case_id: Any) -> list[Case]:
-    is_folder = image.is_dir()
-    default = image.resolve().name if is_folder else case_id_of(image)
-    checked = check_case_id(default if case_id in (None, "") else str(case_id))
-    return _dicom_cases(root, image, checked) if is_folder else [_case(root, image, checked)]
+def _listed_cases(root: Path, image: str | list[str], case_id: Any) -> list[Case]:
+    checked = check_case_id(default_case_id(image) if case_id in (None, "") else str(case_id))
+    if isinstance(image, list):
+        return [{CASE_ID: checked, "image": image, SOURCE: _source(root, Path(image[0]).parent)}]
+    path = Path(image)
+    return _dicom_cases(root, path, checked) if path.is_dir() else [_case(root, path, checked)]
 
 
 def _case(root: Path, path: Path, case_id: str) -> Case:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai.utils import ensure_tuple
+
 from custom_components.anatomy import label_map
 from custom_components.case_ids import CASE_ID, case_id_of, check_case_id
 from custom_components.data.layout import ERROR
@@ -90,7 +92,13 @@ def _moved(entry: Any, base: Path, folder: Path) -> Any:
         return relative_path(base / entry, folder)
     if not isinstance(entry, dict):
         return entry
-    return {**entry, **{key: relative_path(base / entry[key], folder) for key in ("image", "label") if entry.get(key)}}
+    moved = dict(entry)
+    for key in ("image", "label"):
+        if isinstance(paths := entry.get(key), list):
+            moved[key] = [relative_path(base / path, folder) for path in paths]
+        elif paths:
+            moved[key] = relative_path(base / paths, folder)
+    return moved
 
 
 def relative_path(path: Path, folder: Path) -> str:
@@ -105,6 +113,38 @@ def relative_path(path: Path, folder: Path) -> str:
         return str(path)
 
 
+def image_paths(image: Any, base: Path) -> str | list[str]:
+    """Resolve what an entry has for its image: a path, or the paths of the slices of one DICOM series.
+
+    Args:
+        image: as it stands in the list.
+        base: what relative paths start from.
+
+    Raises:
+        ValueError: it is neither.
+
+    Example:
+        >>> image_paths(["ct/1.dcm", "ct/2.dcm"], Path("data"))
+        ['data/ct/1.dcm', 'data/ct/2.dcm']
+    """
+    paths = image if isinstance(image, list) and image else [image]
+    if not all(isinstance(path, str) and path for path in paths):
+        raise ValueError(f"has image {image!r}, expected a path, or those of the slices of a DICOM series")
+    found = [str(base / path) for path in paths]
+    return found if len(found) > 1 else found[0]
+
+
+def default_case_id(image: str | Sequence[str]) -> str:
+    """Name a case after the file of its image, or after the folder of its DICOM slices.
+
+    Example:
+        >>> [default_case_id(image) for image in ("data/a.nii.gz", ["data/ct/1.dcm", "data/ct/2.dcm"])]
+        ['a', 'ct']
+    """
+    path = Path(image) if isinstance(image, str) else Path(image[0]).parent
+    return path.resolve().name if path.is_dir() else case_id_of(path)
+
+
 CASE_KEYS = ("image", "label", CASE_ID, "label_set")
 """What is read of an entry. Other keys of a list are of other programs; some would disturb MONAI's transforms."""
 
@@ -115,14 +155,15 @@ def labelled_cases(datalist: str | Path, section: str = "training", *, set_aside
 
     Args:
         datalist: the file. An entry of a section is `{"image": path, "label": path}`, with paths relative to the file,
-            and optionally `case_id` and `label_set` (see `custom_components.anatomy.label_map`).
+            and optionally `case_id` and `label_set` (see `custom_components.anatomy.label_map`). The image may be a
+            folder with one DICOM series, or the paths of its slices.
         section: `training`, `validation`, or any other list of the file.
         set_aside: give a case whose file is missing or whose label set is unknown an `error` with the reason, for
             `SetAsideDataset`, instead of ending the program.
 
     Returns:
         For each entry `image` and `label` with paths resolved, `case_id`, by default the name of the image without
-        suffix, and `label_set` where it is given.
+        suffix or of the folder of DICOM slices, and `label_set` where it is given.
 
     Raises:
         SystemExit: the list is missing or empty, an entry has no image or label, or its case id belongs to another
@@ -154,13 +195,16 @@ def labelled_cases(datalist: str | Path, section: str = "training", *, set_aside
 
 def _labelled_case(entry: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
     case = {key: entry[key] for key in CASE_KEYS if entry.get(key) is not None}
-    for key in ("image", "label"):
-        if not isinstance(case.get(key), str) or not case[key]:
-            raise ValueError(f"{path}: {where} has {key} {case.get(key)!r}, expected a path")
-        case[key] = str(path.parent / case[key])
+    try:
+        case["image"] = image_paths(case.get("image"), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: {where} {error}") from None
+    if not isinstance(case.get("label"), str) or not case["label"]:
+        raise ValueError(f"{path}: {where} has label {case.get('label')!r}, expected a path")
+    case["label"] = str(path.parent / case["label"])
     case_id = case.get(CASE_ID)
     try:
-        case[CASE_ID] = check_case_id(case_id_of(case["image"]) if case_id in (None, "") else str(case_id))
+        case[CASE_ID] = check_case_id(default_case_id(case["image"]) if case_id in (None, "") else str(case_id))
     except ValueError as error:
         raise ValueError(f"{path}: {where}: {error}") from None
     return case
@@ -169,8 +213,10 @@ def _labelled_case(entry: Mapping[str, Any], path: Path, where: str) -> dict[str
 def _why_unusable(case: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> str:
     """The reason why a case cannot be loaded, or nothing; paths as they stand in the list, absolute ones by name."""
     for key in ("image", "label"):
-        if not Path(case[key]).exists():
-            name = Path(entry[key]).name if Path(entry[key]).is_absolute() else entry[key]
+        for path, given in zip(ensure_tuple(case[key]), ensure_tuple(entry[key]), strict=True):
+            if Path(path).exists():
+                continue
+            name = Path(given).name if Path(given).is_absolute() else given
             return f"{where} names the {key} {name}, which does not exist"
     try:
         label_map(case.get("label_set", "abdomen12"))

@@ -80,42 +80,66 @@ def patient_of(file: str | Path) -> str:
 
 
 def read_series(files: Sequence[str]) -> itk.Image:
-    """Read the slices of one series as a volume.
+    """Read the slices of one series, in any order, as a volume.
 
     Raises:
         ValueError: the slices are unevenly spaced (missing or double ones) or shifted (tilted gantry).
     """
-    if len(files) > 1:
-        _check_tilt(files)
-    with _quiet_itk():
-        image = itk.imread(list(files) if len(files) > 1 else files[0])
-    meta = image.GetMetaDataDictionary()
-    key, distance = "ITK_non_uniform_sampling_deviation", float(image.GetSpacing()[2])
-    if meta.HasKey(key) and float(meta[key]) > UNEVEN * distance:
+    if len(files) > 1 and _check_tilt(files) < 0:  # ITK would leave such a volume upside down
+        files = _along_normal(files)
+    image, uneven = _read_slices(files)
+    if uneven and (ordered := _along_normal(files)) != list(files):
+        image, uneven = _read_slices(ordered)
+    if uneven:
         raise ValueError(
-            f"slices are unevenly spaced: up to {float(meta[key]):.2f} mm off a grid of {distance:.2f} mm, "
+            f"slices are unevenly spaced: up to {uneven:.2f} mm off a grid of {float(image.GetSpacing()[2]):.2f} mm, "
             "expected no missing and no double slices"
         )
     return image
 
 
-def _check_tilt(files: Sequence[str]) -> None:
-    first, last = _tags(files[0]), _tags(files[-1])
+def _read_slices(files: Sequence[str]) -> tuple[itk.Image, float]:
+    """Read slices in this order; also how far one lies off a regular grid in mm, 0 if that is next to nothing."""
+    with _quiet_itk():
+        image = itk.imread(list(files) if len(files) > 1 else files[0])
+    meta, key = image.GetMetaDataDictionary(), "ITK_non_uniform_sampling_deviation"
+    off = float(meta[key]) if meta.HasKey(key) else 0.0
+    return image, off if off > UNEVEN * float(image.GetSpacing()[2]) else 0.0
+
+
+def _along_normal(files: Sequence[str]) -> list[str]:
+    """Sort slices by their position along their normal."""
+    places = [_place(_tags(file)) for file in files]
+    normal = np.cross(places[0][1][:3], places[0][1][3:])
+    return [files[number] for number in sorted(range(len(files)), key=lambda number: places[number][0] @ normal)]
+
+
+def _place(tags: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Position and axes of a slice."""
     try:
-        start, end, axes = (
-            np.array([float(part) for part in tags[tag].split("\\")])
-            for tags, tag in ((first, "0020|0032"), (last, "0020|0032"), (first, "0020|0037"))
+        position, axes = (
+            np.array([float(part) for part in tags[tag].split("\\")]) for tag in ("0020|0032", "0020|0037")
         )
     except (KeyError, ValueError):
         raise ValueError("slices lack ImagePositionPatient or ImageOrientationPatient") from None
+    return position, axes
+
+
+def _check_tilt(files: Sequence[str]) -> float:
+    """Refuse slices that are shifted against each other; give the way along the normal, first to last, in mm."""
+    (start, axes), (end, _) = _place(_tags(files[0])), _place(_tags(files[-1]))
     way, normal = end - start, np.cross(axes[:3], axes[3:])
-    length = abs(way @ normal)
+    along = float(way @ normal)
+    length = abs(along)
     if length == 0:
-        raise ValueError("all slices lie at the same position, expected a volume")
+        raise ValueError(
+            "the first and the last slice lie at the same position, expected a volume without double slices"
+        )
     aside = np.linalg.norm(way - (way @ normal) * normal)
     if aside > TILT * length:
         degrees = np.degrees(np.arctan2(aside, length))
         raise ValueError(f"slices are tilted by {degrees:.1f} degrees against their axis, expected none (gantry tilt)")
+    return along
 
 
 def _slices(files: Sequence[str], tags: dict[str, str]) -> int:

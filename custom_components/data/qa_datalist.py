@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from monai.utils import ensure_tuple
 
 from custom_components.anatomy import label_map
 from custom_components.case_ids import CASE_ID, check_case_id
 from custom_components.data.case_split import SECTIONS, section_shares, split_cases
 from custom_components.data.code_values import CODES, nearest_code
-from custom_components.data.datalist import datalist_entries, relative_path
+from custom_components.data.datalist import datalist_entries, image_paths, relative_path
 from custom_components.data.layout import ERROR
 from custom_components.data.qa_sources import Entry, SourceEntries
 from custom_components.files import complete_file
@@ -57,12 +58,7 @@ def write_qa_datalist(
     )
     lists: dict[str, list[Entry]] = {section: [] for section in SECTIONS}
     for entry in found.entries:
-        lists[section_of[entry[CASE_ID]]].append(
-            {
-                key: relative_path(value, output.parent) if isinstance(value, Path) else value
-                for key, value in entry.items()
-            }
-        )
+        lists[section_of[entry[CASE_ID]]].append({key: _relative(value, output.parent) for key, value in entry.items()})
     codes = {section: _count(entries) for section, entries in lists.items()}
     split = {"seed": seed, "fractions": fractions, "codes": codes, "unrated": found.unrated}
     with complete_file(output) as partial:
@@ -103,7 +99,7 @@ def read_qa_datalist(path: str | Path, section: str = "training", *, set_aside: 
     for number, entry in enumerate(lists[section]):
         where = f"{path}: {section}[{number}]"
         case = _checked(entry, path, where)
-        missing = [key for key in PATHS if key in case and not os.path.exists(case[key])]
+        missing = [key for key in PATHS if not all(map(os.path.exists, ensure_tuple(case.get(key, ()))))]
         reasons = [f"names the {key} {entry[key]}, which does not exist" for key in missing]
         if reasons and not set_aside:
             raise ValueError(f"{where} {reasons[0]}")
@@ -145,6 +141,9 @@ def _checked(entry: Mapping[str, Any], path: Path, where: str) -> Entry:
     for key in PATHS:
         if key not in entry:
             continue
+        if key == "image":
+            checked[key] = _checked_image(entry[key], path, where)
+            continue
         if not isinstance(entry[key], str) or not entry[key]:
             raise ValueError(f"{where} has {key} {entry[key]!r}, expected a path")
         checked[key] = os.path.abspath(path.parent / entry[key])
@@ -154,3 +153,18 @@ def _checked(entry: Mapping[str, Any], path: Path, where: str) -> Entry:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{where}: {error}") from None
     return checked
+
+
+def _checked_image(image: Any, path: Path, where: str) -> str | list[str]:
+    try:
+        found = image_paths(image, path.parent)
+    except ValueError as error:
+        raise ValueError(f"{where} {error}") from None
+    return os.path.abspath(found) if isinstance(found, str) else [os.path.abspath(one) for one in found]
+
+
+def _relative(value: Any, folder: Path) -> Any:
+    """A path, or those of the slices of a series, as they are called from a folder; what is none as it is."""
+    if isinstance(value, list) and value and isinstance(value[0], Path):
+        return [relative_path(path, folder) for path in value]
+    return relative_path(value, folder) if isinstance(value, Path) else value

@@ -18,8 +18,8 @@ from custom_components.data.consensus import How, consensus
 from custom_components.data.score_files import read_scores
 
 Entry = dict[str, Any]
-"""`case_id`, `code`, and paths: `montage`, or `image` and `segmentation`; perhaps `model`, `truth`,
-`label_set` and `score`."""
+"""`case_id`, `code`, and paths: `montage`, or `image` (of slices of a DICOM series a list) and `segmentation`; perhaps
+`model`, `truth`, `label_set` and `score`."""
 
 _FOLDERS = {"image": "images", "segmentation": "segmentations", "montage": "montages", "truth": "truth"}
 """The fields of a source by the keys of an entry."""
@@ -103,7 +103,7 @@ def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
         faults = [
             problem_of(place, row, kind, *_what_is_there(source, kind, paths))
             for kind, paths in found.items()
-            if isinstance(paths, str) or len(paths) != 1
+            if isinstance(paths, str) or not paths or (len(paths) > 1 and kind != "image")
         ]
         if (several := numbers[row[CASE_ID]]) > 1:
             expected = "ratings of one segmentation a case, that in the folder"
@@ -114,7 +114,8 @@ def source_entries(source: QASource, *, how: How = "majority") -> SourceEntries:
         entry: Entry = {CASE_ID: row[CASE_ID], "code": float(row["code"]) if how == "mean" else int(row["code"])}
         if row["model"]:
             entry["model"] = row["model"]
-        entry |= {kind: paths[0] for kind, paths in found.items() if kind not in {fault.field for fault in faults}}
+        good = {kind: paths for kind, paths in found.items() if kind not in {fault.field for fault in faults}}
+        entry |= {kind: paths[0] if len(paths) == 1 else paths for kind, paths in good.items()}
         if "segmentation" in entry and source.label_set:
             entry["label_set"] = source.label_set
         if row[CASE_ID] in scores:

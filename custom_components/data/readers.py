@@ -17,7 +17,7 @@ from monai.utils import ensure_tuple
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from custom_components.data.dicom import list_series, read_series
+from custom_components.data.dicom import has_dicom_magic, list_series, read_series
 from custom_components.transforms.check_volume import check_shape
 
 
@@ -25,7 +25,7 @@ class VolumeReader(ImageReader):
     """Reader for `LoadImaged`: NIfTI, NRRD, MHA, and DICOM series.
 
     Takes the path of a file; of a folder that holds the slices of one DICOM series; or the paths of the
-    slices of one series, where a folder holds several. Affines are RAS. Reading happens in `get_data`, so
+    slices of one series, in any order, where a folder holds several. Affines are RAS. Reading happens in `get_data`, so
     that its error comes out as it is: `LoadImage` would hide that of `read` behind those of other readers.
 
     Raises:
@@ -46,11 +46,11 @@ class VolumeReader(ImageReader):
 
     def get_data(self, img: tuple[str, ...]) -> tuple[np.ndarray, dict]:
         """Return the voxels `(X, Y, Z)` and the meta data with a RAS affine in mm."""
-        path = Path(img[0])
+        path = next((path for path in map(Path, img) if not path.exists()), Path(img[0]))
         try:
             if not path.exists():
                 raise ValueError("file not found")
-            if len(img) > 1 or path.is_dir():
+            if len(img) > 1 or path.is_dir() or has_dicom_magic(path):
                 return _read_dicom(img)
             return _read_nifti(path) if path.name.lower().endswith((".nii", ".nii.gz")) else _read_itk(path)
         except (EOFError, zlib.error) as error:
@@ -124,7 +124,7 @@ def _read_itk(path: Path) -> tuple[np.ndarray, dict]:
 
 def _read_dicom(paths: tuple[str, ...]) -> tuple[np.ndarray, dict]:
     files: Sequence[str] = paths
-    if len(paths) == 1:
+    if len(paths) == 1 and Path(paths[0]).is_dir():
         series = list_series(paths[0])
         if len(series) > 1:
             numbers = ", ".join(one.number for one in series)
