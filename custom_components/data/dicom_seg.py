@@ -108,7 +108,10 @@ def _segmentation(frames: np.ndarray, present: list[Organ], source: SourceSeries
         if any(error.obj is one for one in sources):
             raise ValueError(f"a slice lacks {error.name}") from None
         raise
-    segmentation.copy_patient_and_study_information(source.datasets[0])
+    first = source.datasets[0]
+    segmentation.copy_patient_and_study_information(first)
+    if "SpecificCharacterSet" in first:
+        segmentation["SpecificCharacterSet"] = first["SpecificCharacterSet"]
     return segmentation
 
 
@@ -122,6 +125,7 @@ def _nameless(dataset: pydicom.Dataset, spacing: float) -> pydicom.Dataset:
 
     found = Dataset()
     found.update(dataset)
+    found.pop("SpecificCharacterSet", None)
     for name, value in IDENTITY.items():
         setattr(found, name, value)
     if not found.get("SliceThickness"):

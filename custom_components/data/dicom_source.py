@@ -151,7 +151,7 @@ def labels_on_slices(labels: np.ndarray, affine: np.ndarray, source: SourceSerie
     if not same_shape or np.abs((matrix[:3] - exact) @ corners).max() > NEAR:
         raise ValueError("the segmentation lies on another grid than the series")
     turned = labels.transpose(axes)[tuple(slice(None, None, int(sign)) for sign in signs)]
-    return turned.transpose(2, 1, 0)
+    return np.ascontiguousarray(turned.transpose(2, 1, 0))
 
 
 @dataclass(frozen=True)

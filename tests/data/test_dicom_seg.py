@@ -190,6 +190,16 @@ def test_headers_that_break_rules_are_copied_and_not_repeated_in_the_log(
     assert {name: seg[name].value for name in odd} == odd
 
 
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [("ISO_IR 100", "Müller^Jörg"), ("ISO_IR 192", "王^小东"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")],
+)
+def test_names_keep_their_letters(tmp_path: Path, charset: str | list[str], name: str):
+    write_series(tmp_path / "ct", VOXELS, SpecificCharacterSet=charset, PatientName=name)
+    made(tmp_path / "ct", tmp_path / "a_seg.dcm")
+    assert pydicom.dcmread(tmp_path / "a_seg.dcm").PatientName == name
+
+
 def test_a_label_map_of_another_grid_is_refused_and_one_stored_otherwise_is_not(tmp_path: Path):
     write_series(tmp_path / "ct", VOXELS)
     source = read_source(dicom_files(str(tmp_path / "ct")))
