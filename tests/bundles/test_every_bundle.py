@@ -10,6 +10,9 @@ import pytest
 from bundle_runs import monai_bundle, parsed
 from monai.bundle import ConfigParser
 
+from custom_components.anatomy import ORGAN_NAMES
+from custom_components.data.organ_codes import ORGAN_CODES
+
 BUNDLES = sorted(
     path.parent.parent for path in Path(__file__).resolve().parents[2].glob("bundles/*/configs/train.yaml")
 )
@@ -75,3 +78,15 @@ def test_network_fits_the_metadata(bundle: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "verified with no error" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("bundle", [bundle for bundle in BUNDLES if bundle.name != "qa_discriminator"], ids=str)
+def test_the_guide_has_the_codes_of_the_organs(bundle: Path):
+    guide = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    table = guide.split("| segment | type (SNOMED CT) | side |")[1].split("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+    assert rows == [
+        [name.replace("_", " "), " ".join(code.type), " ".join(code.side) if code.side else ""]
+        for name, code in ORGAN_CODES.items()
+    ]
+    assert list(ORGAN_CODES) == list(ORGAN_NAMES)
