@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, check_case_id
-from custom_components.data.datalist import datalist_entries, default_case_id, image_paths
+from custom_components.data.datalist import datalist_entries
 from custom_components.data.dicom import has_dicom_magic, is_dicom_name, list_series
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint, is_of_another_image
 from custom_components.data.layout import ERROR, SKIPPED, SOURCE, dicom_seg_path, segmentation_path
+from custom_components.data.listed_images import default_case_id, image_paths
 from custom_components.files import partial_path
 from custom_components.user_errors import exit_on_user_error
 

@@ -12,8 +12,9 @@ from typing import Any
 from monai.utils import ensure_tuple
 
 from custom_components.anatomy import label_map
-from custom_components.case_ids import CASE_ID, case_id_of, check_case_id
+from custom_components.case_ids import CASE_ID, check_case_id
 from custom_components.data.layout import ERROR
+from custom_components.data.listed_images import default_case_id, image_paths
 from custom_components.files import complete_file
 from custom_components.user_errors import exit_on_user_error
 
@@ -111,38 +112,6 @@ def relative_path(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(path, folder.resolve())).as_posix()
     except ValueError:
         return str(path)
-
-
-def image_paths(image: Any, base: Path) -> str | list[str]:
-    """Resolve what an entry has for its image: a path, or the paths of the slices of one DICOM series.
-
-    Args:
-        image: as it stands in the list.
-        base: what relative paths start from.
-
-    Raises:
-        ValueError: it is neither.
-
-    Example:
-        >>> image_paths(["ct/1.dcm", "ct/2.dcm"], Path("data"))
-        ['data/ct/1.dcm', 'data/ct/2.dcm']
-    """
-    paths = image if isinstance(image, list) and image else [image]
-    if not all(isinstance(path, str) and path for path in paths):
-        raise ValueError(f"has image {image!r}, expected a path, or those of the slices of a DICOM series")
-    found = [str(base / path) for path in paths]
-    return found if len(found) > 1 else found[0]
-
-
-def default_case_id(image: str | Sequence[str]) -> str:
-    """Name a case after the file of its image, or after the folder of its DICOM slices.
-
-    Example:
-        >>> [default_case_id(image) for image in ("data/a.nii.gz", ["data/ct/1.dcm", "data/ct/2.dcm"])]
-        ['a', 'ct']
-    """
-    path = Path(image) if isinstance(image, str) else Path(image[0]).parent
-    return path.resolve().name if path.is_dir() else case_id_of(path)
 
 
 CASE_KEYS = ("image", "label", CASE_ID, "label_set")

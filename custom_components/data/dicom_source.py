@@ -18,16 +18,10 @@ from custom_components.data.dicom import has_dicom_magic, list_series
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-NEEDED = (
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "SOPClassUID",
-    "FrameOfReferenceUID",
-    "Rows",
-    "Columns",
-)
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 """What a segmentation takes over or refers to, in every file."""
+PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+"""What tells where a frame lies."""
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NEAR = 0.5
@@ -104,7 +98,7 @@ def silent_pydicom() -> Iterator[None]:
 
 def _source(datasets: list[Dataset]) -> SourceSeries:
     for dataset in datasets:
-        for name in NEEDED:
+        for name in (*UIDS, "Rows", "Columns"):
             if not dataset.get(name):
                 raise ValueError(f"a slice lacks {name}")
     frames = [frame for dataset in datasets for frame in _frames(dataset)]
@@ -164,16 +158,12 @@ class _Frame:
 def _frames(dataset: Dataset) -> Iterator[_Frame]:
     """Where the frames of a file lie, in its own coordinates (LPS, mm)."""
     if "PerFrameFunctionalGroupsSequence" not in dataset:
-        yield _Frame(
-            *(_value([dataset], name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
-        )
+        yield _Frame(*(_value([dataset], name) for name in PLACE))
         return
     shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
     for groups in dataset.PerFrameFunctionalGroupsSequence:
         found = [item for group in (groups, *shared) for item in _items(group)]
-        yield _Frame(
-            *(_value(found, name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
-        )
+        yield _Frame(*(_value(found, name) for name in PLACE))
 
 
 def _items(group: Dataset) -> Iterator[Dataset]:

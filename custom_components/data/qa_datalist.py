@@ -16,8 +16,9 @@ from custom_components.anatomy import label_map
 from custom_components.case_ids import CASE_ID, check_case_id
 from custom_components.data.case_split import SECTIONS, section_shares, split_cases
 from custom_components.data.code_values import CODES, nearest_code
-from custom_components.data.datalist import datalist_entries, image_paths, relative_path
+from custom_components.data.datalist import datalist_entries, relative_path
 from custom_components.data.layout import ERROR
+from custom_components.data.listed_images import image_paths
 from custom_components.data.qa_sources import Entry, SourceEntries
 from custom_components.files import complete_file
 from custom_components.options import check_number

@@ -12,9 +12,10 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_files import write_enhanced, write_series
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
+from pydicom.sr.codedict import codes
 
 from custom_components.anatomy import ORGANS
 from custom_components.data.dicom_seg import Algorithm, check_highdicom, write_dicom_seg
@@ -70,6 +71,21 @@ def turned(quarter: int, tilt: float) -> list[float]:
     return [round(float(x), 12) for x in (*(turn @ row), *(turn @ column))]
 
 
+ROWS_AND_COLUMNS = {
+    name: next(i for i in range(24) if turned(i, 0.0) == axes)
+    for name, axes in {
+        "supine": [1, 0, 0, 0, 1, 0],
+        "prone": [-1, 0, 0, 0, -1, 0],
+        "coronal": [1, 0, 0, 0, 0, -1],
+        "sagittal": [0, 1, 0, 0, 0, -1],
+    }.items()
+}
+
+
+@example(quarter=ROWS_AND_COLUMNS["supine"], tilt=0.0, order=list(range(5)), step=-3.0)
+@example(quarter=ROWS_AND_COLUMNS["prone"], tilt=0.0, order=list(range(5)), step=1.5)
+@example(quarter=ROWS_AND_COLUMNS["coronal"], tilt=0.0, order=list(range(5)), step=1.5)
+@example(quarter=ROWS_AND_COLUMNS["sagittal"], tilt=0.0, order=list(range(5)), step=1.5)
 @settings(max_examples=24, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     quarter=st.integers(0, 23),
@@ -145,6 +161,31 @@ def test_segments_have_names_codes_and_colours(tmp_path: Path):
     assert list(header.values()) == ["Secret^Name", "77", "20200102", "F", "A1"]
     assert (seg.Modality, seg.SegmentationType, seg.FrameOfReferenceUID) == ("SEG", "BINARY", "1.2.3.4")
     assert (seg.StudyInstanceUID, seg.SegmentsOverlap) == ("1.2.3", "NO")
+
+
+def test_codes_are_those_of_the_dicom_standard():
+    """But for the two veins, which its tables have one by one."""
+    known = {
+        getattr(group, name) for group in (codes.cid7151, codes.cid7192) for name in dir(group) if name[0].isupper()
+    }
+    values = {code.value for code in known if code.scheme_designator == "SCT"}
+    assert {name for name, code in ORGAN_CODES.items() if code.type.value not in values} == {"portal_and_splenic_veins"}
+    sides = {getattr(codes.cid244, name).value for name in dir(codes.cid244) if name[0].isupper()}
+    assert {code.side.value for code in ORGAN_CODES.values() if code.side} <= sides
+    assert list(ORGAN_CODES) == [organ.name for organ in ORGANS]
+
+
+def test_slices_that_are_a_little_uneven_keep_their_places(tmp_path: Path):
+    def position(i: int) -> list[float]:
+        return [-10.0, -20.0 + 0.02 * i, 3.0 * i + (0.1 if i == 2 else 0)]
+
+    write_series(tmp_path / "ct", VOXELS, position=position)
+    made(tmp_path / "ct", tmp_path / "a_seg.dcm")
+    expected, found = dict(slices(tmp_path / "ct")), by_pydicom(tmp_path / "a_seg.dcm")
+    assert all(np.array_equal(found[uid], expected[uid]) for uid in expected)
+    groups = pydicom.dcmread(tmp_path / "a_seg.dcm").PerFrameFunctionalGroupsSequence
+    places = {tuple(map(float, one.PlanePositionSequence[0].ImagePositionPatient)) for one in groups}
+    assert places == {tuple(position(i)) for i in range(5)}
 
 
 def test_organs_that_are_absent_have_no_segment_and_slices_without_organ_no_frame(tmp_path: Path):

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import write_series
+from dicom_files import write_enhanced, write_series
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
@@ -104,6 +104,13 @@ def test_no_seg_stays_of_a_segmentation_that_was_replaced_or_is_set_aside(folder
     run(folder, {"whole": "set_aside"}, overwrite=True)
     assert not path.exists()
     assert not segmentation_path(folder / "out", "whole").exists()
+
+
+def test_a_folder_with_one_file_of_several_frames_has_a_seg(folder: Path):
+    write_enhanced(folder / "in" / "frames" / "a.dcm", VOXELS, position=lambda i: [0.0, 0.0, -3.0 * i])
+    rows = run(folder, {"frames": "ok"})
+    assert rows["frames"]["status"] == "ok"
+    assert pydicom.dcmread(dicom_seg_path(folder / "out", "frames")).NumberOfFrames == VOXELS.shape[2]
 
 
 def test_results_are_not_taken_for_images_of_another_run(folder: Path):
