@@ -14,6 +14,7 @@ from dicom_files import write_series
 from custom_components.data.cases import find_cases, inference_cases, read_datalist
 from custom_components.data.fingerprint import description
 from custom_components.data.layout import segmentation_path
+from custom_components.data.readers import VolumeReader
 from custom_components.files import partial_path
 
 VOXELS = np.random.default_rng(0).integers(-200, 200, (6, 5, 4)).astype(np.int16)
@@ -143,9 +144,26 @@ def test_a_listed_folder_with_two_series_gives_its_case_id_to_both(tmp_path: Pat
     assert [case["case_id"] for case in read_datalist(tmp_path / "list.csv")] == ["patient_10", "patient_2"]
 
 
+def test_a_list_names_the_slices_of_one_of_several_series(tmp_path: Path) -> None:
+    write_series(tmp_path / "scans" / "patient", VOXELS, number=10, name="a{}.dcm")
+    write_series(tmp_path / "scans" / "patient", VOXELS[..., :3], number=2, name="b{}")
+    slices = [f"scans/patient/b{i}" for i in range(3)]
+    entries = [{"image": slices, "case_id": "p7"}, {"image": slices}, {"image": [*slices, "scans/absent"]}]
+    (tmp_path / "list.json").write_text(json.dumps({"test": entries[:2], "absent": entries[2:]}))
+    cases = inference_cases(datalist=tmp_path / "list.json", output_dir=tmp_path / "out")
+    assert [(case["case_id"], case["source"]) for case in cases] == [
+        ("p7", "scans/patient"), ("patient", "scans/patient"),
+    ]  # fmt: skip
+    assert cases[0]["image"] == [str(tmp_path / one) for one in slices]
+    assert VolumeReader().get_data(tuple(cases[0]["image"]))[0].shape == (6, 5, 3)
+    (case,) = inference_cases(datalist=tmp_path / "list.json", output_dir=tmp_path / "out", section="absent")
+    assert case["error"] == "scans/patient: No such file or directory"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("d.json", '[{"image": ["a.dcm", 3]}]', "entry 1 has image \\['a.dcm', 3\\], expected a path, or those of"),
         ("d.json", "{", r"d\.json: no JSON"),
         ("d.json", '{"training": []}', "section 'test' not found, found training"),
         ("d.json", '{"test": {}}', "section 'test' is a dict, expected a list"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.data.datalist import labelled_cases
+from custom_components.data.datalist import copy_datalist, labelled_cases
 
 
 @pytest.fixture
@@ -90,3 +90,10 @@ def test_an_unusable_case_is_set_aside_where_asked(folder: Path, change: dict, r
     assert reason in bad["error"]
     assert str(folder) not in bad["error"]
     assert "/archive" not in bad["error"]
+
+
+def test_a_copied_list_names_the_slices_of_a_series_from_its_own_folder(folder: Path) -> None:
+    source = listed(folder, {"image": ["scan/1.dcm", "scan/2.dcm"]}, "a.nii.gz", section="unlabeled")
+    copy_datalist(source, folder / "lists" / "copy.json", {})
+    content = json.loads((folder / "lists" / "copy.json").read_text())
+    assert content["unlabeled"] == [{"image": ["../scan/1.dcm", "../scan/2.dcm"]}, "../a.nii.gz"]
