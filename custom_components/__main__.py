@@ -15,6 +15,7 @@ import fire
 
 from custom_components.codes_command import CODES_COMMANDS
 from custom_components.cycle_command import cycle
+from custom_components.intake_command import intake
 from custom_components.learning_command import adversarial, average_weights, leave_out_organs, pseudo_labels
 from custom_components.report_command import report
 from custom_components.review_command import review
@@ -189,6 +190,7 @@ def montage(
 
 
 COMMANDS: Mapping[str, Command] = {
+    "intake": intake,
     "phantom": phantom,
     "rate": rate,
     "planes": planes,

@@ -56,7 +56,7 @@ def list_series(folder: str | Path) -> list[Series]:
     """
     names = itk.GDCMSeriesFileNames.New()
     names.SetUseSeriesDetails(True)
-    with _quiet_itk():
+    with quiet_itk():
         names.SetDirectory(str(folder))
         found = [tuple(names.GetFileNames(uid)) for uid in names.GetSeriesUIDs()]
     series, others = [], []
@@ -100,7 +100,7 @@ def read_series(files: Sequence[str]) -> itk.Image:
 
 def _read_slices(files: Sequence[str]) -> tuple[itk.Image, float]:
     """Read slices in this order; also how far one lies off a regular grid in mm, 0 if that is next to nothing."""
-    with _quiet_itk():
+    with quiet_itk():
         image = itk.imread(list(files) if len(files) > 1 else files[0])
     meta, key = image.GetMetaDataDictionary(), "ITK_non_uniform_sampling_deviation"
     off = float(meta[key]) if meta.HasKey(key) else 0.0
@@ -151,7 +151,7 @@ def _tags(file: str) -> dict[str, str]:
     """The DICOM header as text by `group|element`; empty if the file holds no image."""
     reader = itk.GDCMImageIO.New(FileName=file)
     try:
-        with _quiet_itk():
+        with quiet_itk():
             reader.ReadImageInformation()
     except RuntimeError:
         return {}
@@ -160,8 +160,8 @@ def _tags(file: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _quiet_itk() -> Iterator[None]:
-    """ITK prints warnings with paths to standard error; what matters of them we raise."""
+def quiet_itk() -> Iterator[None]:
+    """Keep ITK from printing warnings, with paths, to standard error; what matters of them we raise."""
     shown = itk.Object.GetGlobalWarningDisplay()
     itk.Object.SetGlobalWarningDisplay(False)
     try:
