@@ -63,7 +63,7 @@ def _print(found: LookedOver, *, with_body: bool) -> None:
     from custom_components.intake.table import summary_of, table_of
 
     sys.stderr.flush()  # the last progress bar stands above the table
-    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    console.print(table_of(found.cases, with_body=with_body))
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    console.print(table_of(found.cases, with_body=with_body, width=console.width))
     for line in summary_of(found.cases, found.tree):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -22,12 +22,13 @@ def write_series(
     modality: str = "CT",
     kind: str = "AXIAL",
     patient: str = "",
+    uid: str = "",
     axes: Sequence[float] = (1, 0, 0, 0, 1, 0),
     **tags: object,
-) -> None:
-    """Write `voxels` (X, Y, Z) in HU as one series with 0.8 mm pixels; a tag that is None is left out."""
+) -> str:
+    """Write `voxels` (X, Y, Z) in HU as one series with 0.8 mm pixels; return its UID. A tag that is None is left out."""
     folder.mkdir(parents=True, exist_ok=True)
-    uid = generate_uid()
+    uid = uid or generate_uid()
     for i in range(voxels.shape[2]):
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = CTImageStorage
@@ -55,6 +56,7 @@ def write_series(
             else:
                 setattr(ds, tag, value)
         pydicom.dcmwrite(folder / name.format(i), ds, enforce_file_format=True)
+    return uid
 
 
 def write_enhanced(

@@ -24,14 +24,20 @@ class BodyRanges:
     """Finds the range of volumes.
 
     Args:
-        path: weights that the run `training` of `body_part.yaml` wrote.
-
-    Raises:
-        ValueError: the file is missing or holds other weights.
+        regressor: that scores their slices.
     """
 
-    def __init__(self, path: str) -> None:
-        self.regressor = BodyPartRegressor.load(path)
+    def __init__(self, regressor: BodyPartRegressor) -> None:
+        self.regressor = regressor
+
+    @classmethod
+    def load(cls, path: str) -> BodyRanges:
+        """Read the weights that the run `training` of `body_part.yaml` wrote.
+
+        Raises:
+            ValueError: the file is missing or holds other weights.
+        """
+        return cls(BodyPartRegressor.load(path))
 
     def __call__(self, volume: MetaTensor) -> BodyRange:
         """Score a volume (1, X, Y, Z) in RAS and HU."""

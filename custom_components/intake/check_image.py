@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 KINDS = (
     ("size is", FEW_SLICES),
     ("affine", NO_PLACE),
-    ("has no affine", NO_PLACE),
-    ("every voxel", NO_HU),
+    ("every voxel is", NO_HU),
+    ("voxels are NaN", NO_HU),
     ("slices are unevenly", UNEVEN),
 )
-"""Of the reasons with which a reader refuses an image, by how they begin."""
+"""Of the reasons with which a reader refuses an image, by words in them."""
 
 
 class Looked(NamedTuple):
@@ -68,7 +68,7 @@ def check_image(image: Image, ranges: BodyRanges | None = None) -> Looked:
         return Looked(found, tile)
     except Exception as error:
         reason = _reason(error, image.paths)
-        kind = next((kind for start, kind in KINDS if reason.startswith(start)), UNREADABLE)
+        kind = next((kind for part, kind in KINDS if part in reason), UNREADABLE)
         found.leave_out(kind, reason)
         return Looked(found, None)
 
@@ -107,13 +107,13 @@ def _look_at(volume: MetaTensor, found: Found, ranges: BodyRanges | None) -> NDA
     if slices < LEAST_SLICES:
         found.leave_out(FEW_SLICES, f"has {slices} slices, expected at least {LEAST_SLICES}")
     if geometry.shear > np.degrees(np.arcsin(SHEARED)):
-        found.leave_out(NO_PLACE, f"affine is sheared by {geometry.shear:.1f} degrees, as of a tilted gantry")
+        found.leave_out(NO_PLACE, f"sheared by {geometry.shear:.1f} degrees, as by a tilted gantry")
     if geometry.plane != "axial":
         found.leave_out(OTHER_PLANE, f"slices are {geometry.plane}")
     repeated = count_repeated(voxels, geometry.slice_axis)
     found.repeated_slices = (found.repeated_slices or 0) + repeated
     if repeated:
-        found.leave_out(UNEVEN, f"{repeated} of {slices} slices are the same as the one before")
+        found.leave_out(UNEVEN, f"{repeated} of {slices} equal the one before")
     ras, ras_affine = in_ras(voxels, affine)
     found.voxels = digest_of(ras)
     if ranges is not None and not found.kind:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
+import custom_components
 from custom_components.data.fingerprint import fingerprint
 from custom_components.files import complete_file
 from custom_components.intake.found import Found, Image
@@ -18,7 +19,7 @@ from custom_components.intake.found import Found, Image
 if TYPE_CHECKING:
     from custom_components.intake.check_image import Looked
 
-VERSION = "1"
+VERSION = f"{custom_components.__version__} 1"
 """Changes when the checks change, so that what was found with others does not count."""
 
 

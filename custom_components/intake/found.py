@@ -10,12 +10,12 @@ USABLE, LEFT_OUT = "usable", "left out"
 
 UNREADABLE = "cannot be read"
 NO_CT = "no CT"
-PICTURE = "picture of an image"
+PICTURE = "picture"
 LOCALISER = "localiser"
-NO_PLACE = "no valid geometry"
+NO_PLACE = "no geometry"
 FEW_SLICES = "no volume"
 OTHER_PLANE = "not axial"
-UNEVEN = "slices missing or doubled"
+UNEVEN = "uneven slices"
 TILTED = "tilted gantry"
 LABEL_MAP = "label map"
 NO_HU = "no HU"
@@ -73,6 +73,11 @@ class Found:
     def status(self) -> str:
         """`usable` or `left out`."""
         return LEFT_OUT if self.kind else USABLE
+
+    @property
+    def why(self) -> str:
+        """The kind of reason and the reason, or nothing."""
+        return f"{self.kind}: {self.reason}" if self.kind else ""
 
     @property
     def extent(self) -> tuple[float, ...]:

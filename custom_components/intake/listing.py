@@ -35,7 +35,7 @@ def write_listing(path: str | Path, images: Mapping[str, Image], cases: Mapping[
     for case_id, found in cases.items():
         entry = {"image": _paths(images[case_id], found, path.absolute().parent), CASE_ID: case_id}
         if found.kind:
-            lists["left_out"].append({**entry, "reason": f"{found.kind}: {found.reason}"})
+            lists["left_out"].append({**entry, "reason": found.why})
         else:
             lists[section].append(entry)
     content = {"name": "intake", "modality": {"0": "CT"}, **lists}

@@ -44,7 +44,7 @@ def look(task: Task) -> Found:
 def _body_ranges(weights: str) -> BodyRanges:
     from custom_components.intake.body_range import BodyRanges
 
-    return BodyRanges(weights)
+    return BodyRanges.load(weights)
 
 
 def killed(task: Task) -> Found:

@@ -79,7 +79,7 @@ def look_over(
     write_csv(output / CSV, cases)
     write_listing(output / LISTING, by_id, cases, section=section)
     tiles = {case_id: finished.read_tile(task.name) for case_id, task in tasks.items()}
-    write_contact_sheets(output, [Shown(one, tile, cases[one].kind) for one, tile in tiles.items() if tile is not None])
+    write_contact_sheets(output, [Shown(one, tile, cases[one].why) for one, tile in tiles.items() if tile is not None])
     return LookedOver(cases, tree)
 
 

@@ -80,11 +80,11 @@ def _check_kind(part: Part, found: Found) -> None:
     elif not first.size:
         found.leave_out(NO_CT, "holds no image")
     elif is_localiser(first):
-        found.leave_out(LOCALISER, "its image type says so")
+        found.leave_out(LOCALISER, "by its image type")
     elif first.sop_class.startswith(SECONDARY_CAPTURE):
-        found.leave_out(PICTURE, "a secondary capture, as of a screen or a dose report")
+        found.leave_out(PICTURE, "secondary capture, as of a screen or a dose report")
     elif shown:
-        found.leave_out(PICTURE, f"its image type is {shown[0].lower()}")
+        found.leave_out(PICTURE, f"image type is {shown[0].lower()}")
     elif first.samples > 1:
         found.leave_out(PICTURE, "it is in colour")
     elif any(header.burned_in for header in part.headers):
@@ -121,16 +121,14 @@ def _check_places(part: Part, gaps: NDArray[np.float64], step: float, found: Fou
     found.missing_slices = int(holes[holes > 0].sum())
     if found.repeated_slices:
         again = "several phases in one series?" if found.repeated_slices >= len(gaps) // 2 else "written twice?"
-        found.leave_out(UNEVEN, f"{found.repeated_slices} slices lie where another one does: {again}")
+        found.leave_out(UNEVEN, f"{found.repeated_slices} at the place of another: {again}")
     elif found.missing_slices:
-        found.leave_out(
-            UNEVEN, f"{found.missing_slices} missing: up to {gaps.max():.1f} mm between slices of {step:.1f} mm"
-        )
+        found.leave_out(UNEVEN, f"{found.missing_slices} missing, {gaps.max():.1f} instead of {step:.1f} mm apart")
     elif np.abs(gaps - gaps.mean()).max() > UNEVEN_PART * step:
         found.leave_out(UNEVEN, f"slices lie {gaps.min():.2f} to {gaps.max():.2f} mm apart")
     degrees = _tilt(part)
     if degrees > np.degrees(np.arctan(TILT)):
-        found.leave_out(TILTED, f"slices are tilted by {degrees:.1f} degrees against their axis")
+        found.leave_out(TILTED, f"slices shift by {degrees:.1f} degrees")
     elif part.headers[0].tilt and abs(part.headers[0].tilt) > 1:
         found.notes.append(f"gantry was tilted by {part.headers[0].tilt:.1f} degrees")
 

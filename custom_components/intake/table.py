@@ -22,6 +22,9 @@ COLUMNS = (
     "spacing_y", "spacing_z", "extent_x", "extent_y", "extent_z", "orientation", "plane", "missing_slices",
     "repeated_slices", "low", "high", "air", "fat", "soft_tissue", "body_top", "body_bottom", "voxels",
 )  # fmt: skip
+NUMERIC = ("size", "mm", "air/fat/soft", "body")
+LEAST_USE = 20
+"""Letters of the last column, also where the terminal is too narrow."""
 PLANE_LETTERS = {"axial": "ax", "coronal": "cor", "sagittal": "sag", "oblique": "obl"}
 
 
@@ -47,16 +50,23 @@ def _row(case_id: str, found: Found) -> dict[str, object]:
     return {**plain, **row}
 
 
-def table_of(cases: Mapping[str, Found], *, with_body: bool) -> Table:
-    """Lay the images out for a terminal, a line each: what does not fit of why one cannot be used is in the CSV."""
+def table_of(cases: Mapping[str, Found], *, with_body: bool, width: int) -> Table:
+    """Lay the images out for a terminal, a line each: what does not fit of why one cannot be used is in the CSV.
+
+    Args:
+        cases: what was found, by case id.
+        with_body: whether the part of the body was looked at.
+        width: of the terminal.
+    """
     names = ["case", "format", "size", "mm", "axes", "air/fat/soft", *(["body"] if with_body else [])]
     rows = [_cells(case_id, found)[: len(names)] for case_id, found in cases.items()]
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    taken = 2  # at both ends
     for number, name in enumerate(names):
-        width = max(map(len, (name, *(row[number] for row in rows))))
-        numeric = number in (2, 3, 5, 6)
-        table.add_column(name, no_wrap=True, min_width=width, justify="right" if numeric else "left")
-    table.add_column("use", no_wrap=True, overflow="ellipsis")
+        cells = max(map(len, (name, *(row[number] for row in rows))))
+        taken += cells + 2
+        table.add_column(name, no_wrap=True, width=cells, justify="right" if name in NUMERIC else "left")
+    table.add_column("use", no_wrap=True, overflow="ellipsis", width=max(LEAST_USE, width - taken))
     for row, found in zip(rows, cases.values(), strict=True):
         table.add_row(*map(Text, row), _use(found))
     return table
@@ -84,7 +94,7 @@ def _peaks(found: Found) -> str:
 
 def _use(found: Found) -> Text:
     if found.kind:
-        return Text(f"no: {found.kind}: {found.reason}", style="red")
+        return Text(f"no: {found.why}", style="red")
     return Text("; ".join(["yes", *found.notes]), style="green")
 
 
