@@ -20,8 +20,9 @@ OTHER = "other files"
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 PREAMBLE = 128
 """Bytes before the `DICM` of a DICOM file."""
-GROUP_8 = b"\x08\x00"
-"""With this a DICOM file begins that was stored without its preamble, as old archives do."""
+FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
+FIRST_ELEMENTS = (0x00, 0x01, 0x05, 0x08, 0x12, 0x16)
+"""Of the tag with which a DICOM file begins that was stored without its preamble, as in old archives."""
 
 
 @dataclass
@@ -92,7 +93,12 @@ def _sort(path: Path, tree: Tree) -> None:
 def _begins_as_dicom(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(PREAMBLE + 4)
-    return start[PREAMBLE:] == b"DICM" or (start[:2] == GROUP_8 and start[4:6].isalpha())
+    if start[PREAMBLE:] == b"DICM":
+        return True
+    if start[:2] not in FIRST_GROUPS or start[3:4] != b"\0" or start[2] not in FIRST_ELEMENTS:
+        return False
+    # the type of the value, or where that is implicit the length of a short one
+    return start[4:6].isalpha() or start[5:8] == b"\0\0\0"
 
 
 def kind_of(name: str) -> str:

@@ -10,6 +10,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from custom_components.data.fingerprint import fingerprint
 from custom_components.intake.finished import Finished
 from custom_components.intake.found import UNREADABLE, Found, Image
 
@@ -35,13 +36,14 @@ def look(task: Task) -> Found:
     """
     from custom_components.intake.check_image import check_image
 
-    looked = check_image(task.image, _body_ranges(task.weights) if task.weights else None)
+    looked = check_image(task.image, _body_ranges(task.weights, fingerprint(task.weights)) if task.weights else None)
     Finished(task.folder).write(task.name, looked)
     return looked.found
 
 
-@functools.cache
-def _body_ranges(weights: str) -> BodyRanges:
+@functools.lru_cache(maxsize=1)
+def _body_ranges(weights: str, version: str) -> BodyRanges:
+    """Read the weights once in each process, and again when they change."""
     from custom_components.intake.body_range import BodyRanges
 
     return BodyRanges.load(weights)
