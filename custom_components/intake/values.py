@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from custom_components.intake.found import LABEL_MAP, NO_HU
 
-SAMPLE = 2_000_000
+SAMPLE = 1_000_000
 """Voxels that are looked at; of larger images some are left out."""
 PADDING_HU = -1100.0
 """Nothing is thinner than air (-1000 HU, and some noise): lower values, as -2000 or -3024, fill the corners outside of
@@ -126,7 +126,8 @@ def _is_body(sample: NDArray[np.float32], offset: float) -> bool:
 
 def _peak(sample: NDArray[np.float32], low: float, high: float) -> float | None:
     """The fullest 10 HU of a band, if they stand out from its ends and are not few."""
-    counts, edges = np.histogram(sample, bins=np.arange(low - 20, high + 21, 5))
+    low, high = low - 20, high + 20
+    counts, edges = np.histogram(sample, bins=round((high - low) / 5), range=(low, high))
     smooth = np.convolve(counts, np.ones(3) / 3, mode="same")[4:-4]
     best = int(smooth.argmax())
     if 2 * smooth[best] < PEAK_SHARE * sample.size or best in (0, len(smooth) - 1):
