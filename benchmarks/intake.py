@@ -3,7 +3,7 @@
     python benchmarks/intake.py FOLDER --files 10000 --pixels 256
 
 writes so many CT slices of so many pixels a side into FOLDER, 100 in a series, runs the command in a process of its own
-and once more, where nothing is left to do, and prints seconds, files a second and the memory of all its processes together.
+and once more, where nothing is left to do. Prints seconds, files a second, and the memory of its processes together.
 """
 
 from __future__ import annotations

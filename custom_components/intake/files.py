@@ -73,6 +73,9 @@ def sort_files(root: str | Path, *, skip_dir: str | Path, progress: Callable[[],
 
 def _sort(path: Path, tree: Tree) -> None:
     name = path.name.lower()
+    if not path.is_file():  # a link to nothing, or a pipe, from which reading would wait for ever
+        tree.closed += 1
+        return
     if name.endswith(VOLUME_SUFFIXES):
         tree.volumes.append(path)
         return

@@ -71,9 +71,11 @@ def _what_cannot_differ(header: Header) -> tuple:
 
 
 def _part(key: tuple, group: list[Header]) -> Part:
-    single: dict[str, Header] = {}
+    single: dict[tuple, Header] = {}
     for header in sorted(group, key=lambda one: one.path):
-        single.setdefault(header.instance or header.path, header)
+        # some programs give all slices the same UID
+        same = (header.instance, header.position) if header.instance else (header.path,)
+        single.setdefault(same, header)
     headers = sorted(single.values(), key=lambda one: (along_normal(one), one.path))
     digest = hashlib.sha256(repr(key).encode()).hexdigest()
     return Part(digest, tuple(headers), len(group) - len(headers), frozenset(one.path for one in group))

@@ -17,6 +17,7 @@ from intake_files import DATES, SECRET, scan, troubled_folder, write_nifti
 
 from custom_components.data.cases import inference_cases
 from custom_components.data.readers import VolumeReader, read_volume
+from custom_components.intake.look import look
 
 USABLE = {"Zaphod", "Zaphod_1", "a", "good", "good_2", "mixed", "padded"}
 LEFT_OUT = {
@@ -157,6 +158,27 @@ def test_finished_images_are_not_read_again_unless_they_change(call, tmp_path: P
     assert second.rows["case_0001"] == first.rows["case_0001"]
     assert second.rows["case_0002"]["size_z"] == "10"
     assert second.rows["case_0003"]["reason"] == "same voxels as case_0001"  # ids stay, though it is the first file now
+
+
+def test_an_interrupted_run_goes_on_where_it_was(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for seed in range(3):
+        write_nifti(tmp_path / "in" / f"{seed}.nii.gz", scan(seed))
+    looked = []
+
+    def interrupted(task):
+        if len(looked) == 1:
+            raise KeyboardInterrupt
+        looked.append(task.image.paths)
+        return look(task)
+
+    monkeypatch.setattr("custom_components.intake.look_over.look", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(call, tmp_path / "in", tmp_path / "out")
+    assert len(list((tmp_path / "out" / "finished").glob("*.json"))) == 1
+    looked.append("the second run")
+    found = run(call, tmp_path / "in", tmp_path / "out")
+    assert [Path(path).name for (path,) in looked[2:]] == ["1.nii.gz", "2.nii.gz"]
+    assert len(found.rows) == 3
 
 
 def test_mistakes_are_told_in_one_line(call, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,11 @@ def test_a_localiser_in_the_series_of_its_scan_is_a_part_of_its_own():
     kinds = {len(part.headers): look_at_part(part).kind for part in parts}
     assert kinds[10] == ""
     assert {look_at_part(part).kind for part in parts} == {"", "localiser", "no volume"}
+
+
+def test_slices_of_one_uid_at_different_places_are_no_copies():
+    (part,) = parts_of_series([one._replace(instance="1") for one in stack([0.0, 3.0, 6.0])])
+    assert (len(part.headers), part.copies) == (3, 0)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +123,12 @@ def test_files_are_dicom_by_their_content_also_without_a_preamble(tmp_path: Path
     write_series(tmp_path / "in", scan(0)[..., :2], name="{}.of Miller")
     (tmp_path / "in" / "old").write_bytes((tmp_path / "in" / "0.of Miller").read_bytes()[132:])
     (tmp_path / "in" / "text").write_text("no image")
+    os.mkfifo(tmp_path / "in" / "pipe.nii")
+    (tmp_path / "in" / "link.nii").symlink_to(tmp_path / "absent")
     tree = sort_files(tmp_path / "in", skip_dir=tmp_path / "out")
     assert [path.name for path in tree.dicom] == ["0.of Miller", "1.of Miller", "old"]
     assert dict(tree.others) == {"other files": 1}
+    assert (tree.volumes, tree.closed) == ([], 2)
 
 
 def test_the_headers_read_by_several_processes_are_those_read_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
