@@ -52,7 +52,7 @@ def write_series(
         ds.PixelData = (voxels[..., i].T + 1024).astype(np.int16).tobytes()
         for tag, value in tags.items():
             if value is None:
-                delattr(ds, tag)
+                ds.pop(tag, None)
             else:
                 setattr(ds, tag, value)
         pydicom.dcmwrite(folder / name.format(i), ds, enforce_file_format=True)

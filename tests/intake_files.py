@@ -55,27 +55,30 @@ def write_itk(path: Path, voxels: np.ndarray) -> Path:
 
 def dicom_troubles(root: Path) -> None:
     """DICOM that is good, and bad in every way; volumes have seeds, so that each differs from the others."""
-    secret = {"tags": IDENTIFYING}
     good = root / f"{SECRET}_1"
-    uid = write_series(good, scan(1), name="IM{:04d}", **secret)
-    sideways = {"orientation": (1, 0, 0, 0, 0, -1), "position": lambda i: [0.0, 3.0 * i, 0.0]}
-    write_series(good, scan(2)[..., :1], name="scout{}", kind="LOCALIZER", uid=uid, **sideways, **secret)
+    uid = write_series(good, scan(1), name="IM{:04d}", **IDENTIFYING)
+    sideways = {"axes": (1, 0, 0, 0, 0, -1), "position": lambda i: [0.0, 3.0 * i, 0.0]}
+    write_series(good, scan(2)[..., :1], name="scout{}", kind="LOCALIZER", uid=uid, **sideways, **IDENTIFYING)
     screen = {**IDENTIFYING, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ImageType": ["DERIVED", "SECONDARY"]}
-    write_series(good, scan(2)[..., :1], name="dose{}", tags=screen)
-    spread = write_series(root / f"{SECRET}_2" / "a", scan(3)[..., :6], **secret)
+    write_series(good, scan(2)[..., :1], name="dose{}", **screen)
+    spread = write_series(root / f"{SECRET}_2" / "a", scan(3)[..., :6], **IDENTIFYING)
     write_series(
-        root / f"{SECRET}_2" / "b", scan(3)[..., 6:], position=lambda i: [-10, -20, 3.0 * (i + 6)], uid=spread, **secret
+        root / f"{SECRET}_2" / "b",
+        scan(3)[..., 6:],
+        position=lambda i: [-10, -20, 3.0 * (i + 6)],
+        uid=spread,
+        **IDENTIFYING,
     )
     mixed = root / "mixed"
-    write_series(mixed, scan(4), name="a{}.dcm", **secret)
-    write_series(mixed, scan(5), name="b{}.dcm", **sideways, **secret)
-    write_series(mixed, scan(6), name="c{}.dcm", modality="MR", **secret)
-    write_series(root / "gap", scan(7), position=lambda i: [0, 0, 3.0 * (i + (i > 6))], **secret)
-    write_series(root / "phases", scan(8), position=lambda i: [0, 0, 3.0 * (i % 6)], **secret)
-    write_series(root / "tilt", scan(9), position=lambda i: [0, 1.0 * i, 3.0 * i], **secret)
-    write_series(root / "few", scan(10)[..., :4], **secret)
-    write_series(root / "placeless", scan(11), tags={**IDENTIFYING, "ImagePositionPatient": None})
-    write_series(root / "cut", scan(12), name=f"{SECRET}{{}}.dcm", **secret)
+    write_series(mixed, scan(4), name="a{}.dcm", **IDENTIFYING)
+    write_series(mixed, scan(5), name="b{}.dcm", **sideways, **IDENTIFYING)
+    write_series(mixed, scan(6), name="c{}.dcm", modality="MR", **IDENTIFYING)
+    write_series(root / "gap", scan(7), position=lambda i: [0, 0, 3.0 * (i + (i > 6))], **IDENTIFYING)
+    write_series(root / "phases", scan(8), position=lambda i: [0, 0, 3.0 * (i % 6)], **IDENTIFYING)
+    write_series(root / "tilt", scan(9), position=lambda i: [0, 1.0 * i, 3.0 * i], **IDENTIFYING)
+    write_series(root / "few", scan(10)[..., :4], **IDENTIFYING)
+    write_series(root / "placeless", scan(11), **{**IDENTIFYING, "ImagePositionPatient": None})
+    write_series(root / "cut", scan(12), name=f"{SECRET}{{}}.dcm", **IDENTIFYING)
     cut = root / "cut" / f"{SECRET}3.dcm"
     cut.write_bytes(cut.read_bytes()[:-500])
     shutil.copytree(root / f"{SECRET}_2" / "a", root / "copies of slices")

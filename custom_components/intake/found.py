@@ -28,7 +28,7 @@ class Found:
     """Facts about one volume file, or one part of a DICOM series; what is not known is empty or None.
 
     Attributes:
-        format: NIfTI, NRRD, MetaImage or DICOM.
+        format: NIfTI, NRRD, MHA or DICOM.
         files: that it consists of, without copies.
         size: voxels along the three axes, as they are stored.
         spacing: of the voxels in mm.

@@ -17,7 +17,7 @@ from custom_components.intake.series_checks import look_at_part
 
 CHUNK = 250
 """Files whose headers a process reads at once."""
-FORMATS = {".nii": "NIfTI", ".gz": "NIfTI", ".nrrd": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage"}
+FORMATS = {".nii": "NIfTI", ".gz": "NIfTI", ".nrrd": "NRRD", ".mha": "MHA", ".mhd": "MHA"}
 
 
 def images_of(tree: Tree, root: str | Path, *, workers: int) -> list[Image]:

@@ -48,7 +48,7 @@ def look_over(
     was interrupted goes on.
 
     Args:
-        folder: with NIfTI, NRRD, MetaImage and DICOM files at any depth.
+        folder: with NIfTI, NRRD, MHA and DICOM files at any depth.
         output: folder to write to; made if missing, and left out where it lies in the other one.
         weights: of the body-part regressor; without them the part of the body is not looked at.
         workers: processes; default one for each processor, 0 for this one.
@@ -68,7 +68,7 @@ def look_over(
         tree = sort_files(folder, skip_dir=output, progress=progress.update)
     images = images_of(tree, folder, workers=workers)
     if not images:
-        raise ValueError(f"folder is {folder}, found {_what(tree)}, expected NIfTI, NRRD, MetaImage or DICOM")
+        raise ValueError(f"folder is {folder}, found {_what(tree)}, expected NIfTI, NRRD, MHA or DICOM")
     output.mkdir(parents=True, exist_ok=True)
     by_id = dict(sorted(zip(name_cases(images, output / IDS, keep_names=keep_names), images, strict=True)))
     finished = Finished(output / FINISHED, fingerprint(weights) if weights else "")

@@ -49,9 +49,11 @@ def look_at_part(part: Part) -> Found:
         return found
     heights = np.array([along_normal(header) for header in part.headers])
     gaps = np.diff(heights)
-    step = float(np.median(gaps[gaps > SAME_PLACE])) if (gaps > SAME_PLACE).any() else 1.0
+    apart = gaps[gaps > SAME_PLACE]
+    step = float(np.median(apart)) if len(apart) else 1.0
     geometry = geometry_of(_affine(first, step), slice_axis=2)
-    found.spacing, found.orientation, found.plane = geometry.spacing, geometry.orientation, geometry.plane
+    found.orientation, found.plane = geometry.orientation, geometry.plane
+    found.spacing = geometry.spacing if len(apart) else ()
     if not found.kind:
         _check_places(part, gaps, step, found)
     return found

@@ -78,7 +78,7 @@ def _cells(case_id: str, found: Found) -> list[str]:
 
 
 def _times(values: tuple[float, ...]) -> str:
-    return "x".join(f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in values)
+    return "x".join(f"{value:.2g}" if value < 100 else f"{value:.0f}" for value in values)
 
 
 def _axes(found: Found) -> str:

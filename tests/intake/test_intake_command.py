@@ -191,7 +191,7 @@ def test_mistakes_are_told_in_one_line(call, tmp_path: Path):
         ((tmp_path / "absent",), f"folder is {tmp_path}/absent, found nothing, expected a folder"),
         (
             (tmp_path / "empty",),
-            f"folder is {tmp_path}/empty, found no files, expected NIfTI, NRRD, MetaImage or DICOM",
+            f"folder is {tmp_path}/empty, found no files, expected NIfTI, NRRD, MHA or DICOM",
         ),
         ((tmp_path / "texts",), f"folder is {tmp_path}/texts, found no image but 1 other files, expected NIfTI"),
         ((tmp_path / "in", "--output", tmp_path / "in"), f"output is {tmp_path}/in, the same as folder"),

@@ -108,7 +108,7 @@ def test_what_is_no_stack_of_slices_is_left_out(changes: dict, kind: str):
 
 
 def test_damaged_values_of_a_header_are_missing_and_end_nothing(tmp_path: Path):
-    write_series(tmp_path, scan(0)[..., :1], name="a", tags={"NumberOfFrames": None, "PixelSpacing": None})
+    write_series(tmp_path, scan(0)[..., :1], name="a", NumberOfFrames=None, PixelSpacing=None)
     content = (tmp_path / "a").read_bytes()
     (tmp_path / "b").write_bytes(content.replace(b"-10.0", b"x10.0"))
     (tmp_path / "c").write_bytes(content[:140])
