@@ -112,6 +112,7 @@ def volume_troubles(root: Path) -> None:
     sheared = AFFINE.copy()
     sheared[1, 2] = 1.0
     write_nifti(root / "sheared.nii.gz", scan(33), sheared)
+    write_nifti(root / "micrometres.nii.gz", scan(36), np.diag([3000.0, 3000.0, 4000.0, 1.0]))
     repeated = scan(34)
     repeated[..., 5] = repeated[..., 4]
     write_nifti(root / "repeated.nii.gz", repeated)

@@ -31,7 +31,7 @@ from custom_components.intake.found import (
     Found,
     Image,
 )
-from custom_components.intake.geometry import SHEARED, geometry_of
+from custom_components.intake.geometry import SHEARED, Geometry, geometry_of, is_plausible
 from custom_components.intake.series_checks import LEAST_SLICES
 from custom_components.intake.slices import count_repeated, digest_of, in_ras
 from custom_components.intake.tile import draw_tile
@@ -49,6 +49,10 @@ KINDS = (
     ("slices are unevenly", UNEVEN),
 )
 """Of the reasons with which a reader refuses an image, by words in them."""
+
+
+WIDE = 512
+"""Voxels of a side that scanners give slices; those of a scan that was resampled to 1 mm are fewer."""
 
 
 class Looked(NamedTuple):
@@ -103,22 +107,35 @@ def _look_at(volume: MetaTensor, found: Found, ranges: BodyRanges | None) -> NDA
     found.size = tuple(int(n) for n in voxels.shape)
     found.spacing, found.orientation, found.plane = geometry.spacing, geometry.orientation, geometry.plane
     _check_values(voxels, found)
-    slices = voxels.shape[geometry.slice_axis]
-    if slices < LEAST_SLICES:
-        found.leave_out(FEW_SLICES, f"has {slices} slices, expected at least {LEAST_SLICES}")
-    if geometry.shear > np.degrees(np.arcsin(SHEARED)):
-        found.leave_out(NO_PLACE, f"sheared by {geometry.shear:.1f} degrees, as by a tilted gantry")
-    if geometry.plane != "axial":
-        found.leave_out(OTHER_PLANE, f"slices are {geometry.plane}")
-    repeated = count_repeated(voxels, geometry.slice_axis)
-    found.repeated_slices = (found.repeated_slices or 0) + repeated
-    if repeated:
-        found.leave_out(UNEVEN, f"{repeated} of {slices} equal the one before")
+    _check_geometry(geometry, found)
+    _check_repeated(voxels, geometry.slice_axis, found)
     ras, ras_affine = in_ras(voxels, affine)
     found.voxels = digest_of(ras)
     if ranges is not None and not found.kind:
         _check_body(ras, ras_affine, found, ranges)
     return draw_tile(ras, np.linalg.norm(ras_affine[:3, :3], axis=0), is_hu=found.kind not in (NO_HU, LABEL_MAP))
+
+
+def _check_geometry(geometry: Geometry, found: Found) -> None:
+    slices = found.size[geometry.slice_axis]
+    if slices < LEAST_SLICES:
+        found.leave_out(FEW_SLICES, f"has {slices} slices, expected at least {LEAST_SLICES}")
+    if not is_plausible(found.extent):
+        sides = " x ".join(f"{mm:.0f}" if mm >= 10 else f"{mm:.2g}" for mm in found.extent)
+        found.leave_out(NO_PLACE, f"its sides are {sides} mm")
+    if geometry.shear > np.degrees(np.arcsin(SHEARED)):
+        found.leave_out(NO_PLACE, f"sheared by {geometry.shear:.1f} degrees, as by a tilted gantry")
+    if geometry.plane != "axial":
+        found.leave_out(OTHER_PLANE, f"slices are {geometry.plane}")
+    if found.spacing == (1, 1, 1) and max(found.size) >= WIDE:
+        found.notes.append("spacing is 1 x 1 x 1 mm: lost in a conversion?")
+
+
+def _check_repeated(voxels: NDArray, slice_axis: int, found: Found) -> None:
+    repeated = count_repeated(voxels, slice_axis)
+    found.repeated_slices = (found.repeated_slices or 0) + repeated
+    if repeated:
+        found.leave_out(UNEVEN, f"{repeated} of {voxels.shape[slice_axis]} equal the one before")
 
 
 def _check_values(voxels: NDArray, found: Found) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ COARSE = 1.2
 isotropic, and such a volume counts as axial."""
 SHEARED = 0.01
 """Largest cosine between two axes that are at right angles, 0.6 degrees."""
+
+EXTENT_MM = (20.0, 2500.0)
+"""No side of a scan of a trunk is shorter or longer; what is has its spacing in metres or micrometres, or none."""
 
 
 class Geometry(NamedTuple):
@@ -56,6 +60,16 @@ def geometry_of(affine: ArrayLike, *, slice_axis: int | None = None) -> Geometry
         slice_axis,
         float(np.degrees(np.arcsin(min(1.0, _largest_cosine(axes))))),
     )
+
+
+def is_plausible(extent: Sequence[float]) -> bool:
+    """Whether a volume is as large as a part of a body, in mm.
+
+    Example:
+        >>> is_plausible((400, 400, 300)), is_plausible((0.4, 0.4, 0.3))
+        (True, False)
+    """
+    return all(EXTENT_MM[0] <= mm <= EXTENT_MM[1] for mm in extent)
 
 
 def plane_of(normal: ArrayLike) -> str:
