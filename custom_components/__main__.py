@@ -161,7 +161,7 @@ def montage(
         workers: processes; default one for each processor.
         overwrite: do finished cases again.
     """
-    from custom_components.body_part.body_part_crop import body_part_crop
+    from custom_components.body_part.body_part_crop import chosen_crop
     from custom_components.options import flag
     from custom_components.report.montages import write_montages
 
@@ -176,7 +176,7 @@ def montage(
         pixdim=pixdim,
         roi_size=roi_size,
         hu_window=hu_window,
-        body_part=body_part_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair")),
+        body_part=chosen_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair")),
         workers=workers,
         overwrite=flag(overwrite, "overwrite"),
     )

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from custom_components.intake.look_over import LookedOver
 
-WEIGHTS = "models/body_part.pt"
-"""In the bundle baseline_seg, where the training of the body-part regressor writes them."""
 PLAIN_WIDTH = 120
 """Columns of the table where it does not go to a terminal."""
 
@@ -19,7 +17,7 @@ def intake(
     folder: str,
     *,
     output: str = "intake",
-    body_part_path: str | None = None,
+    body_part_path: str = "auto",
     section: str = "unlabeled",
     keep_names: bool = False,
     workers: int | None = None,
@@ -34,24 +32,24 @@ def intake(
     Args:
         folder: with NIfTI, NRRD, MHA and DICOM files at any depth, mixed with whatever else.
         output: folder to write to.
-        body_part_path: weights of the body-part regressor; those that body_part.yaml writes by default, if not given
-            and there; "" to leave the part of the body out.
+        body_part_path: weights of a body-part regressor; auto: those of baseline_seg, if it has any; none: leave the
+            part of the body out.
         section: of dataset.json that takes what can be used: unlabeled, or test.
         keep_names: name cases after their files, or the folders of their slices.
         workers: processes; default one for each processor, 0 for the command's own.
     """
-    from custom_components.bundle_root import find_bundle_root
+    from custom_components.body_part.body_part_crop import chosen_crop
     from custom_components.intake.look_over import CSV, LISTING, look_over
     from custom_components.options import flag
 
-    default = Path(find_bundle_root("baseline_seg"), WEIGHTS)
-    weights = body_part_path if body_part_path is not None else str(default) if default.is_file() else ""
+    crop = chosen_crop(body_part_path)
+    weights = crop.path if crop else ""
     found = look_over(
         folder, output, weights=weights, workers=workers, section=section, keep_names=flag(keep_names, "keep_names")
     )
     _print(found, with_body=bool(weights))
-    if body_part_path is None and not weights:
-        print(f"the part of the body was not looked at: there are no weights at {default}")
+    if body_part_path == "auto" and not weights:
+        print("the part of the body was not looked at: baseline_seg has no models/body_part.pt, see body_part.yaml")
     if all(one.kind for one in found.cases.values()):
         raise SystemExit(f"error: none of {len(found.cases)} images can be used; see {Path(output, CSV)}")
     return f"see {Path(output, CSV)}, contact_sheet.png and {LISTING} beside it"

@@ -285,7 +285,7 @@ def adversarial(
     """
     import pandas as pd
 
-    from custom_components.body_part.body_part_crop import body_part_crop
+    from custom_components.body_part.body_part_crop import chosen_crop
     from custom_components.bundle import load_discriminators
     from custom_components.data.case_files import volume_files
     from custom_components.data.codes import load_codes, write_codes
@@ -315,7 +315,7 @@ def adversarial(
             pixdim=pixdim,
             roi_size=roi_size,
             hu_window=hu_window,
-            body_part=body_part_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair")),
+            body_part=chosen_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair")),
             size=montage_size,
         ),
         cases=cases[:: -(-len(cases) // count)] if cases else [],

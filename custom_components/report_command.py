@@ -74,7 +74,7 @@ def report(
         counts_before: number of cases with code 0, 1 and 2, instead of BEFORE.
         counts_after: number of cases with code 0, 1 and 2, instead of AFTER.
     """
-    from custom_components.body_part.body_part_crop import body_part_crop
+    from custom_components.body_part.body_part_crop import chosen_crop
     from custom_components.options import flag
     from custom_components.report.before_after import Volumes
     from custom_components.report.report_text import report_text
@@ -106,7 +106,7 @@ def report(
         scores=_listed(scores_after),
     )
     output = output or "report"
-    crop = body_part_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair"))
+    crop = chosen_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair"))
     data = write_report(
         output,
         _set(name_before, before, segmentations_before, scores_before),

@@ -96,7 +96,7 @@ def review(
         insecure: allow another host without TLS: whoever is in the network can then read along.
         open: open the page in a browser.
     """
-    from custom_components.body_part.body_part_crop import body_part_crop
+    from custom_components.body_part.body_part_crop import chosen_crop
     from custom_components.options import flag
     from custom_components.review.cohort import Cohort
     from custom_components.review.helper import Helper
@@ -121,7 +121,7 @@ def review(
         raise ValueError(f"order is {plan.order}, expected scores with it")
     folder = Path(state or Path(cohort) / "review")
     folder.mkdir(parents=True, exist_ok=True)
-    crop = body_part_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair"))
+    crop = chosen_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair"))
     only = _case_ids(cases) if cases else None
     shown = Cohort(sources, folder / "montages", pixdim, roi_size, hu_window, crop, only)
     store = Store(folder / "review.sqlite")

@@ -26,7 +26,7 @@ def write_series(
     axes: Sequence[float] = (1, 0, 0, 0, 1, 0),
     **tags: object,
 ) -> str:
-    """Write `voxels` (X, Y, Z) in HU as one series with 0.8 mm pixels; return its UID. A tag that is None is left out."""
+    """Write `voxels` (X, Y, Z) in HU as one series with 0.8 mm pixels; return its UID. A tag of None is left out."""
     folder.mkdir(parents=True, exist_ok=True)
     uid = uid or generate_uid()
     for i in range(voxels.shape[2]):

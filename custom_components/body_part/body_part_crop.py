@@ -43,7 +43,7 @@ class BodyPartCrop:
     repair: bool = False
 
     def __post_init__(self) -> None:
-        checked_body_part_scores(self.scores)
+        object.__setattr__(self, "scores", checked_body_part_scores(self.scores))
         if not Path(self.path).is_file():
             raise ValueError(f"{self.path}: no such file, expected the weights of a body-part regressor")
 
@@ -82,11 +82,10 @@ def find_body_part(bundle_root: str | Path) -> str | None:
     return path
 
 
-@exit_on_user_error
-def body_part_crop(
+def chosen_crop(
     path: str | Path | None, scores: Sequence[float] = (-6.0, 6.0), repair: bool = False
 ) -> BodyPartCrop | None:
-    """Make the crop of a configuration or a command.
+    """Make the crop that a user chose.
 
     Args:
         path: of the weights; "auto": those of `baseline_seg`, if it has any; None or "none": no crop.
@@ -94,8 +93,12 @@ def body_part_crop(
         repair: bring slices in reverse order into the right one.
 
     Raises:
-        SystemExit: there is no such file, or the scores are not two numbers; one line, and exit code 1.
+        ValueError: there is no such file, or the scores are not two numbers, the upper end first.
     """
     if path == "auto":
         path = body_part_weights(find_bundle_root("baseline_seg"))
-    return None if path in (None, "", "none", "null") else BodyPartCrop(str(path), tuple(scores), repair)
+    return None if path in (None, "", "none", "null") else BodyPartCrop(str(path), scores, repair)
+
+
+body_part_crop = exit_on_user_error(chosen_crop)
+"""The same for configurations: a mistake ends the program with one line and exit code 1."""

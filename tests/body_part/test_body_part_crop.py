@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from body_part_volumes import BRIGHT, write_regressor, write_trunk
 
-from custom_components.body_part.body_part_crop import BodyPartCrop, body_part_crop, find_body_part
+from custom_components.body_part.body_part_crop import BodyPartCrop, body_part_crop, chosen_crop, find_body_part
 from custom_components.preprocessing import ct_preprocessing, qa_preprocessing
 
 GRID = {"pixdim": (4, 4, 6), "roi_size": (32, 32, 64), "hu_window": (-1000.0, 1000.0)}
@@ -87,13 +87,15 @@ def test_a_crop_may_be_left_out(path: str | None):
 
 def test_the_default_of_commands_needs_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("custom_components.body_part.body_part_crop.find_bundle_root", lambda name: tmp_path / name)
-    assert body_part_crop("auto") is None
+    assert chosen_crop("auto") is None
     path = write_regressor(tmp_path / "baseline_seg" / "models" / "body_part.pt")
-    assert body_part_crop("auto") == BodyPartCrop(path)
+    assert chosen_crop("auto") == BodyPartCrop(path)
 
 
 def test_mistakes_are_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO)
+    with pytest.raises(ValueError, match=r"absent\.pt: no such file, expected the weights of a body-part"):
+        chosen_crop(tmp_path / "absent.pt")
     with pytest.raises(SystemExit, match=r"^error: .*absent\.pt: no such file, expected the weights of a body-part"):
         body_part_crop(tmp_path / "absent.pt")
     path = write_regressor(tmp_path / "body_part.pt")

@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(call, folder: Path, output: Path, *words: object) -> Run:
     code, out, err = call(
-        "intake", folder, "--output", output, "--workers", 0, "--body_part_path", "", *words
+        "intake", folder, "--output", output, "--workers", 0, "--body_part_path", "none", *words
     )  # fmt: skip
     assert code == 0, err
     with (output / "intake.csv").open() as file:
@@ -225,7 +225,7 @@ def test_the_exit_code_is_1_if_nothing_can_be_used(call, tmp_path: Path):
 def test_a_process_looks_over_a_folder_with_others(folder: Path, tmp_path: Path):
     shutil.copytree(folder / "dicom" / "mixed", tmp_path / "in")
     write_nifti(tmp_path / "in" / "a.nii.gz", scan(40))
-    command = [sys.executable, "-m", "custom_components", "intake", "in", "--workers", "1", "--body_part_path", ""]
+    command = [sys.executable, "-m", "custom_components", "intake", "in", "--workers", "1", "--body_part_path", "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -113,7 +113,7 @@ def test_the_command_tells_the_part_of_the_body_with_weights(call, tmp_path: Pat
     assert "not looked at" not in out
     header, row = (tmp_path / "out" / "intake.csv").read_text().splitlines()
     assert dict(zip(header.split(","), row.split(","), strict=False))["kind"] == "body part"
-    code, out, _ = call(*words, "--body_part_path", "")
+    code, out, _ = call(*words, "--body_part_path", "none")
     assert code == 0
     assert "case_0001  NIfTI" in out
     (tmp_path / "weights.pt").write_bytes(b"none")
