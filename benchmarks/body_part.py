@@ -80,11 +80,11 @@ SPOILT: dict[str, tuple[str, Callable[[MetaTensor], MetaTensor]]] = {
 """What is done to a scan, and what shall be said."""
 
 PARTS = {
-    "chest above the liver": ("top of the liver", 100.0, np.inf),
-    "pelvis": ("middle of the kidneys", -np.inf, -210.0),
+    "chest above the liver": ("top of the liver", 75.0, np.inf),
+    "pelvis": ("middle of the kidneys", -np.inf, -200.0),
 }
 """Slices from so many to so many mm above a landmark, of which none is to be kept."""
-LEAST_MM = 50.0
+LEAST_MM = 30.0
 """Of such a part."""
 
 
@@ -128,6 +128,7 @@ def measure(number: int, weights: str) -> dict[str, Any]:
             name: float(np.interp(index, np.arange(len(height)), height))
             for name, index in landmark_indices(label).items()
         },
+        "at": {name: float(found.line.at(index * spacing)) for name, index in landmark_indices(label).items()},
         "organs": len(spans),
         "all_inside": all(inside) if len(spans) == len(JUDGED_ORGANS) else None,
         "slope": found.line.slope / regressor.slope,
@@ -179,6 +180,10 @@ def figures(cases: list[dict[str, Any]]) -> dict[str, Any]:
             np.mean([one / case["spacing"] for one, case in zip(per_case, cases, strict=True)])
         ),
         "error of the line in mm, 95th percentile of the cases": float(np.percentile(per_case, 95)),
+        "error at landmarks in mm": {
+            name: float(np.mean([abs(case["at"][name] - score) for case in cases if name in case["at"]]) / abs(scale))
+            for name, score in FIXED.items()
+        },
         "scans with both kidneys, liver and spleen whole": len(whole),
         "of these whole in the crop too": sum(case["all_inside"] for case in whole),
         "refused though nothing is wrong": sum(bool(case["finding"]) for case in cases),

@@ -8,7 +8,7 @@ from custom_components.body_part.regressor import BodyPart
 
 SLOPES = (0.65, 1.5)
 """Least and largest slope of a patient's slice scores, as parts of the usual one."""
-MIRRORED = 0.9
+MIRRORED = 0.7
 """Probability from which a scan counts as mirrored."""
 LEAST_INLIERS = 0.5
 """Share of the slices that must lie on one line."""
