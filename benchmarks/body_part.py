@@ -28,6 +28,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation
 
 from custom_components.anatomy import JUDGED_ORGANS
+from custom_components.body_part.evaluate import kept_mm
 from custom_components.body_part.findings import check_body_part, is_in_reverse_order
 from custom_components.body_part.landmarks import LANDMARKS, landmark_indices, organ_spans
 from custom_components.body_part.line import LEAST_SLICES
@@ -42,7 +43,7 @@ from custom_components.data.readers import read_volume
 
 FORM = RawForm(matrix=128, slice_mm=(1.0, 6.0))
 SEED = 20_201_911
-RANGE = (-6.0, 6.0)
+RANGE, GRID_MM = (-6.0, 6.0), 384.0
 FIXED = {name: mark.score for name, mark in LANDMARKS.items() if mark.score is not None}
 
 
@@ -116,7 +117,7 @@ def measure(number: int, weights: str) -> dict[str, Any]:
     image, label, height = phantom(number)
     found = regressor(image, step=0)
     spacing = float(np.linalg.norm(np.asarray(image.affine)[:3, 2]))
-    crop = sorted(found.line.height_of(score) for score in RANGE)
+    crop = kept_mm(found, RANGE, GRID_MM)
     spans = {name: span for name, span in organ_spans(label).items() if name in JUDGED_ORGANS}
     inside = [low * spacing >= crop[0] and high * spacing <= crop[1] for low, high in spans.values()]
     return {

@@ -390,7 +390,7 @@ def test_a_rejected_row_ends_a_process_with_1(ratings: Path):
     ]
 
 
-SMALL_GRID = ("--pixdim", "5.25,5.25,12", "--roi_size=64,64,32", "--workers", 0)
+SMALL_GRID = ("--pixdim", "5.25,5.25,12", "--roi_size=64,64,32", "--body_part_path", "none", "--workers", 0)
 
 
 def test_montage_draws_every_case_and_skips_what_is_finished(call, cohort: Path, tmp_path: Path):

@@ -72,7 +72,7 @@ def _watcher(bench: Bench) -> Path:
     grid = yaml.safe_load((CONFIGS["qa_discriminator"] / f"{bench.size.overlay}.yaml").read_text())
     bench.ours(
         "monitor/adversarial", "adversarial", bench.cohort / "imagesTs", segmentations, fooling, codes=codes,
-        discriminator_path=bench.judge, count=ADVERSARIAL,
+        discriminator_path=bench.judge, count=ADVERSARIAL, body_part_path="none",
         **{name: ",".join(map(str, grid[name])) for name in ("pixdim", "roi_size")},
     )  # fmt: skip
     return bench.discriminator("monitor/watcher", [(segmentations, codes), (fooling, fooling / "codes.csv")], "watcher")

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from custom_components.body_part.regressor import BodyPartRegressor
 
 WEIGHTS = "body_part.pt"
+BUNDLES = ("baseline_seg", "qa_semi_seg", "qa_discriminator")
+NO_WEIGHTS = (
+    f"no weights of a body-part regressor (models/{WEIGHTS}): CTs are cropped about their centre, not to the abdomen; "
+    "body_part.yaml of baseline_seg trains them"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +79,7 @@ def find_body_part(bundle_root: str | Path) -> str | None:
     """Find weights as `body_part_weights` does, and say so in the log if there are none; for use in configs."""
     path = body_part_weights(bundle_root)
     if path is None:
-        logger.warning(
-            "no weights of a body-part regressor (models/%s): CTs are cropped about their centre, not to the abdomen; "
-            "body_part.yaml of baseline_seg trains them",
-            WEIGHTS,
-        )
+        logger.warning(NO_WEIGHTS)
     return path
 
 
@@ -88,7 +89,8 @@ def chosen_crop(
     """Make the crop that a user chose.
 
     Args:
-        path: of the weights; "auto": those of `baseline_seg`, if it has any; None or "none": no crop.
+        path: of the weights; "auto": those that one of the bundles has, if any has, or else the log says so; None or
+            "none": no crop.
         scores: of the uppermost and of the lowest slice.
         repair: bring slices in reverse order into the right one.
 
@@ -96,7 +98,10 @@ def chosen_crop(
         ValueError: there is no such file, or the scores are not two numbers, the upper end first.
     """
     if path == "auto":
-        path = body_part_weights(find_bundle_root("baseline_seg"))
+        roots = [root for name in BUNDLES if (root := find_bundle_root(name, ""))]
+        path = next(filter(None, map(body_part_weights, roots)), None)
+        if path is None:
+            logger.warning(NO_WEIGHTS)
     return None if path in (None, "", "none", "null") else BodyPartCrop(str(path), scores, repair)
 
 

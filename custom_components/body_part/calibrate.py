@@ -16,7 +16,7 @@ from custom_components.body_part.line import fit_heights
 from custom_components.body_part.network import SliceRegressor
 from custom_components.bundle import load_weights
 from custom_components.case_ids import CASE_ID
-from custom_components.checkpoints import save_state
+from custom_components.checkpoints import keep_previous, save_state
 from custom_components.data.layout import ERROR
 from custom_components.user_errors import exit_on_user_error
 
@@ -79,23 +79,27 @@ def calibration_of(cases: Sequence[Marked]) -> tuple[float, float, float]:
 
 
 @exit_on_user_error
-def calibrate_slice_scores(network: SliceRegressor, path: str | Path, cases: Iterable[Mapping[str, Any]]) -> None:
-    """Calibrate the weights in a file with labelled cases, and write them back; for use in configs.
+def calibrate_slice_scores(
+    network: SliceRegressor, trained: str | Path, output: str | Path, cases: Iterable[Mapping[str, Any]]
+) -> None:
+    """Calibrate trained weights with labelled cases, and write them to another file; for use in configs.
 
     Args:
         network: into which the weights are loaded.
-        path: the file.
+        trained: file of the weights.
+        output: file to write; one of an earlier training is kept, see `keep_previous`.
         cases: see `marked_cases`.
 
     Raises:
-        SystemExit: too few cases show the landmarks; one line, and exit code 1. The file stays as it is.
+        SystemExit: too few cases show the landmarks; one line, and exit code 1. What was there before stays.
     """
-    load_weights(network, path, "the run `training`")
+    load_weights(network, trained, "the run `training`")
     network.eval()
     marked = marked_cases(network.cpu(), cases)
     scale, shift, slope = calibration_of(marked)
     network.calibration.copy_(torch.tensor([scale, shift, slope]))
-    save_state(network.state_dict(), Path(path))
+    keep_previous(Path(output))
+    save_state(network.state_dict(), Path(output))
     logger.info("slice scores of %d cases:\n%s", len(marked), score_table(marked, scale, shift))
 
 

@@ -22,7 +22,12 @@ logger = logging.getLogger(__name__)
 
 @exit_on_user_error
 def loaded_cases(
-    cases: Sequence[Mapping[str, Any]], preprocessing: Callable, *, least_slices: int = 8, num_workers: int = 0
+    cases: Sequence[Mapping[str, Any]],
+    preprocessing: Callable,
+    *,
+    least_slices: int = 8,
+    set_aside: bool = False,
+    num_workers: int = 0,
 ) -> list[dict[str, Any]]:
     """Load CTs as `body_part_preprocessing` does; for use in configs. One that cannot be used is said and left out.
 
@@ -30,6 +35,7 @@ def loaded_cases(
         cases: items with `case_id` and `image`.
         preprocessing: the transform.
         least_slices: without which a CT teaches nothing.
+        set_aside: keep such a CT as its `case_id` and the `error`.
         num_workers: processes that read.
 
     Raises:
@@ -45,9 +51,11 @@ def loaded_cases(
         )
         if reason:
             logger.warning("%s: left out: %s", case[CASE_ID], reason)
+            if set_aside:
+                kept.append({CASE_ID: case[CASE_ID], ERROR: reason})
         else:
             kept.append({key: value for key, value in case.items() if key in KEPT})
-    if not kept:
+    if all(ERROR in case for case in kept):
         raise ValueError(f"none of {len(cases)} CTs can be used, expected at least one")
     return kept
 

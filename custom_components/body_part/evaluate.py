@@ -18,6 +18,7 @@ from custom_components.body_part.plot import draw_body_part
 from custom_components.body_part.regressor import BodyPart, BodyPartRegressor
 from custom_components.body_part.slices import AxialSlices
 from custom_components.case_ids import CASE_ID
+from custom_components.data.layout import ERROR
 from custom_components.files import complete_file
 from custom_components.user_errors import exit_on_user_error
 
@@ -33,28 +34,34 @@ def evaluate_body_part(
     output_dir: str | Path,
     *,
     scores: Sequence[float] = (-6.0, 6.0),
+    grid_mm: float = 384.0,
     pictures: int = 12,
 ) -> pd.DataFrame:
     """Measure calibrated weights on CTs, write `body_part.csv` and pictures, and log a summary; for use in configs.
 
     Args:
         path: of the weights.
-        cases: as `body_part_preprocessing` returns them; landmarks and organs may be absent.
+        cases: as `body_part_preprocessing` returns them; landmarks and organs may be absent. One with an `error` has a
+            row with the reason.
         output_dir: where to; made if missing.
         scores: of the uppermost and of the lowest slice that are kept.
+        grid_mm: height of the networks' grid, in the middle of these slices.
         pictures: how many of the cases get one, `<case_id>.png`.
 
     Returns:
         The table, a row a case; see `evaluate_case` for its columns.
 
     Raises:
-        SystemExit: the weights cannot be used; one line, and exit code 1.
+        SystemExit: the weights cannot be used, or (at the end) a case could not be loaded; one line, and exit code 1.
     """
     regressor, rows = BodyPartRegressor.load(path), []
     Path(output_dir).mkdir(parents=True, exist_ok=True)
     for number, case in enumerate(cases):
+        if ERROR in case:
+            rows.append({CASE_ID: case[CASE_ID], "finding": case[ERROR], "slices": 0})
+            continue
         found = regressor.of_slices(slices_of(case))
-        rows.append({CASE_ID: case[CASE_ID], **evaluate_case(found, case, regressor.slope, scores)})
+        rows.append({CASE_ID: case[CASE_ID], **evaluate_case(found, case, regressor.slope, scores, grid_mm)})
         if number < pictures:
             figure = draw_body_part(found, scores, landmarks=case.get("landmarks"))
             with complete_file(Path(output_dir) / f"{case[CASE_ID]}.png") as partial:
@@ -62,7 +69,11 @@ def evaluate_body_part(
     table = pd.DataFrame(rows)
     with complete_file(Path(output_dir) / TABLE) as partial:
         table.to_csv(partial, index=False, float_format="%.4g")
-    logger.info("%s\nsee %s", summary(table, regressor.slope), Path(output_dir) / TABLE)
+    measured = table[table["slices"] > 0]
+    if len(measured):
+        logger.info("%s\nsee %s", summary(measured, regressor.slope), Path(output_dir) / TABLE)
+    if bad := len(table) - len(measured):
+        raise ValueError(f"{bad} of {len(table)} cases set aside; see {Path(output_dir) / TABLE}")
     return table
 
 
@@ -71,7 +82,9 @@ def slices_of(case: Mapping[str, Any]) -> AxialSlices:
     return AxialSlices(torch.as_tensor(case["image"]).float() / 255, np.asarray(case["height"], dtype=float))
 
 
-def evaluate_case(found: BodyPart, case: Mapping[str, Any], slope: float, scores: Sequence[float]) -> dict[str, Any]:
+def evaluate_case(
+    found: BodyPart, case: Mapping[str, Any], slope: float, scores: Sequence[float], grid_mm: float
+) -> dict[str, Any]:
     """Measure one case.
 
     Args:
@@ -79,6 +92,7 @@ def evaluate_case(found: BodyPart, case: Mapping[str, Any], slope: float, scores
         case: with `landmarks` and `organs` in mm, or without.
         slope: usual change of the score in mm upwards.
         scores: range that is kept.
+        grid_mm: height of the networks' grid.
 
     Returns:
         `slices`; `slope`, as part of the usual one; `inliers`; `residual` and `rising` (share of the slices that are
@@ -92,7 +106,8 @@ def evaluate_case(found: BodyPart, case: Mapping[str, Any], slope: float, scores
     fixed = {name: landmark.score for name, landmark in LANDMARKS.items() if landmark.score is not None}
     errors = [abs(at[name] - score) / abs(slope) for name, score in fixed.items() if name in at]
     spans = [span for name, span in (case.get("organs") or {}).items() if name in JUDGED_ORGANS]
-    kept = [span for span in spans if line.at(span[1]) >= scores[0] and line.at(span[0]) <= scores[1]]
+    low, high = kept_mm(found, scores, grid_mm)
+    kept = [span for span in spans if low <= span[0] and span[1] <= high]
     return {
         "slices": len(found.scores),
         "slope": line.slope / slope,
@@ -106,6 +121,13 @@ def evaluate_case(found: BodyPart, case: Mapping[str, Any], slope: float, scores
         "kept": len(kept),
         "finding": _finding(found, slope, scores),
     }
+
+
+def kept_mm(found: BodyPart, scores: Sequence[float], grid_mm: float) -> tuple[float, float]:
+    """Lowest and highest mm above the first slice that the networks see: of the crop, what their grid holds."""
+    low, high = sorted(found.line.height_of(score) for score in scores)
+    beyond = max(high - low - grid_mm, 0) / 2
+    return low + beyond, high - beyond
 
 
 def _finding(found: BodyPart, slope: float, scores: Sequence[float]) -> str:
@@ -133,6 +155,6 @@ def summary(table: pd.DataFrame, slope: float) -> str:
         whole = table[table["organs"] > 0]
         lines.append(
             f"liver, kidneys and spleen that lie whole in their scan: {int(table['kept'].sum())} of {organs} whole in "
-            f"the crop, all of a case in {int((whole['kept'] == whole['organs']).sum())} of {len(whole)}"
+            f"what networks see, all of a case in {int((whole['kept'] == whole['organs']).sum())} of {len(whole)}"
         )
     return "\n".join(lines)

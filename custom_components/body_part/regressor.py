@@ -66,12 +66,15 @@ class BodyPartRegressor:
         network = SliceRegressor()
         try:
             network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-            return cls(network)
         except FileNotFoundError:
             raise ValueError(f"{path}: no such file, expected the weights of a body-part regressor") from None
         except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{path} holds no weights of a body-part regressor: {reason}") from None
+        try:
+            return cls(network)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def __call__(self, volume: MetaTensor, *, step: float = STEP_MM) -> BodyPart:
         """Score a volume.

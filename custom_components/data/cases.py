@@ -35,6 +35,7 @@ def inference_cases(
     datalist: str | Path | None = None,
     section: str = "test",
     overwrite: bool = False,
+    body_part: object = None,
 ) -> list[Case]:
     """List what an inference run has to do; for use in configs, where a mistake ends the run with one line.
 
@@ -44,7 +45,9 @@ def inference_cases(
         datalist: a list of cases instead of a search, see `read_datalist`.
         section: the part of a JSON datalist.
         overwrite: do the cases again that were finished before; without it they get `skipped`, unless their image was
-            replaced meanwhile. The old result stays until the new one is complete, or the case is set aside.
+            replaced meanwhile or cropped in another way. The old result stays until the new one is complete, or the
+            case is set aside.
+        body_part: the crop to the abdomen; as a text it tells all that decides it. None: no crop.
 
     Raises:
         SystemExit: no cases, an unreadable list, or an `output_dir` that cannot be.
@@ -62,21 +65,21 @@ def inference_cases(
     for case in cases:
         if ERROR not in case:
             try:
-                _prepare(case, segmentation_path(output_dir, case[CASE_ID]), overwrite)
+                _prepare(case, segmentation_path(output_dir, case[CASE_ID]), overwrite, body_part)
             except OSError as error:
                 case[ERROR] = f"{case[SOURCE]}: {error.strerror}"
     return cases
 
 
-def _prepare(case: Case, output: Path, overwrite: bool) -> None:
+def _prepare(case: Case, output: Path, overwrite: bool, body_part: object) -> None:
     """Note what the image is, and whether its segmentation is there already."""
     for path in (output, dicom_seg_path(output.parent.parent, case[CASE_ID])):
         partial_path(path).unlink(missing_ok=True)
-    case[FINGERPRINT] = fingerprint(case["image"])
+    case[FINGERPRINT] = fingerprint(case["image"], *([] if body_part is None else [str(body_part)]))
     if not output.is_file() or overwrite:
         return
     if is_of_another_image(output, case[FINGERPRINT]):
-        logger.warning(f"{case[CASE_ID]}: its image is not the one that was segmented before: done again")
+        logger.warning(f"{case[CASE_ID]}: its image, or its crop, is not the one that was segmented before: done again")
     else:
         case[SKIPPED] = "finished before"
 

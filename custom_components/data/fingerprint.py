@@ -15,11 +15,12 @@ FINGERPRINT = "fingerprint"
 """Key of an image's fingerprint in an item, and in the meta data of its images."""
 
 
-def fingerprint(image: str | Sequence[str | Path]) -> str:
+def fingerprint(image: str | Sequence[str | Path], *context: str) -> str:
     """Return a short text that changes when an image is replaced: of the names, sizes and times of its files.
 
     Args:
         image: path of a file, of a folder with DICOM slices, or paths of the slices of one series.
+        *context: what else decides what becomes of the image.
 
     Raises:
         OSError: a file cannot be looked at.
@@ -34,6 +35,8 @@ def fingerprint(image: str | Sequence[str | Path]) -> str:
     digest = hashlib.sha256()
     for file, status in sorted(files, key=lambda one: one[0]):
         digest.update(f"{file.name}/{status.st_size}/{status.st_mtime_ns}\n".encode())
+    for text in context:
+        digest.update(f"{text}\n".encode())
     return digest.hexdigest()[:16]
 
 

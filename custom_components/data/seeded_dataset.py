@@ -10,7 +10,7 @@ import torch
 from monai.data import CacheDataset
 from monai.transforms import Compose
 
-from custom_components.user_errors import exit_on_user_error
+from custom_components.user_errors import exit_on_user_error, root_cause
 
 
 class SeededCacheDataset(CacheDataset):
@@ -26,18 +26,34 @@ class SeededCacheDataset(CacheDataset):
         **kwargs: of `CacheDataset`.
 
     Raises:
-        SystemExit: an item cannot be loaded; one line that says which and why, and exit code 1.
+        SystemExit: items cannot be loaded; one line that says which and why, and exit code 1.
     """
 
     @exit_on_user_error
     def __init__(self, data: Sequence, transform: Compose | Callable, seed: int = 0, **kwargs: Any) -> None:
         self.seed = seed
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._faults: dict[int, str] = {}
         super().__init__(data, transform, **kwargs)
+        if self._faults:
+            reasons = [self._faults[index] for index in sorted(self._faults)]
+            several = f"{len(reasons)} of {len(data)} cases cannot be used: " if len(reasons) > 1 else ""
+            raise ValueError(several + "; ".join(reasons))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next items belong to."""
         self._epoch.fill_(epoch)
+
+    def _load_cache_item(self, idx: int) -> Any:
+        """Load an item; what is wrong with one is told when all were tried, so that a list is repaired at once."""
+        try:
+            return super()._load_cache_item(idx)
+        except Exception as error:
+            cause = root_cause(error)
+            if not isinstance(cause, ValueError | OSError):
+                raise
+            self._faults[idx] = str(cause)
+            return None
 
     def _transform(self, index: int) -> Any:
         if isinstance(self.transform, Compose):

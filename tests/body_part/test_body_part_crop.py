@@ -85,11 +85,19 @@ def test_a_crop_may_be_left_out(path: str | None):
     assert body_part_crop(path) is None
 
 
-def test_the_default_of_commands_needs_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("custom_components.body_part.body_part_crop.find_bundle_root", lambda name: tmp_path / name)
+def test_the_default_of_commands_takes_the_weights_that_a_bundle_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def find(name: str, default: str) -> str:
+        return str(tmp_path / name) if (tmp_path / name).is_dir() else default
+
+    monkeypatch.setattr("custom_components.body_part.body_part_crop.find_bundle_root", find)
     assert chosen_crop("auto") is None
-    path = write_regressor(tmp_path / "baseline_seg" / "models" / "body_part.pt")
-    assert chosen_crop("auto") == BodyPartCrop(path)
+    assert "CTs are cropped about their centre" in caplog.text
+    alone = write_regressor(tmp_path / "qa_semi_seg" / "models" / "body_part.pt")
+    assert chosen_crop("auto") == BodyPartCrop(alone)
+    baseline = write_regressor(tmp_path / "baseline_seg" / "models" / "body_part.pt")
+    assert chosen_crop("auto") == BodyPartCrop(baseline)
 
 
 def test_mistakes_are_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):

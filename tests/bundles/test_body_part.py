@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -14,7 +15,6 @@ from bundle_runs import bundle_run, parsed, settings_of
 
 from custom_components.body_part.body_part_crop import BodyPartCrop
 from custom_components.body_part.evaluate import slices_of
-from custom_components.body_part.network import SliceRegressor
 from custom_components.body_part.regressor import BodyPartRegressor
 from custom_components.data.phantom import RawForm, write_cohort
 from custom_components.data.readers import read_volume
@@ -57,11 +57,17 @@ def test_training_leaves_calibrated_weights_and_goes_on(trunks: Path, tmp_path: 
 def test_evaluation_leaves_a_table_and_pictures(trunks: Path, tmp_path: Path):
     weights = write_regressor(tmp_path / "models" / "body_part.pt")
     options = {"dataset_dir": trunks, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "eval", **SMALL}
-    run = bundle_run("evaluating", CONFIG, **options | {"evaluation_section": "training", "pictures": 2})
-    assert run.returncode == 0, run.stderr
+    lists = json.loads((trunks / "dataset.json").read_text())
+    lists["training"].append({**lists["training"][0], "image": "imagesTs/phantom_unlabeled_000.nii.gz"})
+    (trunks / "evaluated.json").write_text(json.dumps(lists))
+    chosen = {"datalist": trunks / "evaluated.json", "evaluation_section": "training", "pictures": 2}
+    run = bundle_run("evaluating", CONFIG, **options | chosen)
+    assert run.returncode == 1, run.stderr
+    assert run.stderr.strip().splitlines()[-1].startswith("error: 1 of 5 cases set aside; see ")
     assert "4 cases, of which the crop refuses" in run.stdout + run.stderr
     table = pd.read_csv(tmp_path / "eval" / "body_part.csv", index_col="case_id")
-    assert len(table) == 4
+    assert len(table) == 5
+    assert "phantom_unlabeled_000.nii.gz: " in table.loc["phantom_unlabeled_000", "finding"]
     regressor = BodyPartRegressor.load(weights)
     case = table.index[0]
     found = regressor.of_slices(slices_of(body_part_preprocessing()({"image": trunks / "imagesTr" / f"{case}.nii.gz"})))
@@ -74,15 +80,21 @@ def test_evaluation_leaves_a_table_and_pictures(trunks: Path, tmp_path: Path):
     )
 
 
-def test_too_few_landmarks_are_one_line_and_the_weights_stay(trunks: Path, tmp_path: Path):
+def test_too_few_landmarks_are_one_line_and_weights_are_calibrated_later(trunks: Path, tmp_path: Path):
+    earlier = write_regressor(tmp_path / "models" / "body_part.pt")
+    before = Path(earlier).read_bytes()
     options = {"dataset_dir": trunks, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "eval", **SMALL}
     run = bundle_run("training", CONFIG, **options | {"calibration_section": "validation", "max_epochs": 1})
     assert run.returncode == 1
     assert run.stderr.strip().splitlines()[-1].startswith("error: 1 labelled cases show the ")
-    network = SliceRegressor()
-    network.load_state_dict(torch.load(tmp_path / "models" / "body_part.pt", weights_only=True))
-    with pytest.raises(ValueError, match="is not calibrated"):
-        BodyPartRegressor(network)
+    assert Path(earlier).read_bytes() == before
+    with pytest.raises(ValueError, match=r"body_part_best\.pt: the body-part regressor is not calibrated"):
+        BodyPartRegressor.load(tmp_path / "models" / "body_part_best.pt")
+    later = bundle_run("calibrating", CONFIG, **options)
+    assert later.returncode == 0, later.stderr
+    trained = torch.load(tmp_path / "models" / "body_part_best.pt", weights_only=True)
+    assert torch.equal(torch.load(earlier, weights_only=True)["height.weight"], trained["height.weight"])
+    assert (tmp_path / "models" / "body_part.previous.pt").read_bytes() == before
 
 
 def test_a_list_without_labels_ends_before_the_training(trunks: Path, tmp_path: Path):
@@ -153,6 +165,14 @@ def test_inference_on_whole_trunks(tmp_path: Path):
     assert table["status"].to_dict() == {"part": "ok", "whole": "ok", "reverse": "set_aside"}
     assert table.loc["reverse", "reason"] == "case reverse: has its slices in reverse order: slice scores grow upwards"
     assert "case part: covers slice scores -1.9 to 2.8 of -6 to 6: padded" in run.stdout + run.stderr
+    other = bundle_run("inferring", config, output_dir=tmp_path / "out", **options, body_part_scores="[-6,0]")
+    assert (
+        "whole: its image, or its crop, is not the one that was segmented before: done again"
+        in other.stdout + other.stderr
+    )
+    upper = np.asarray(nib.load(tmp_path / "out" / "whole" / "whole_seg.nii.gz").dataobj).any((0, 1))
+    assert (np.flatnonzero(upper) * 5 - 290)[[0, -1]] == pytest.approx([0, 192], abs=10)
+    bundle_run("inferring", config, output_dir=tmp_path / "out", **options)
     found = {name: nib.load(tmp_path / "out" / name / f"{name}_seg.nii.gz") for name in ("whole", "part")}
     for name, image in found.items():
         scan = nib.load(scans / f"{name}.nii.gz")

@@ -220,7 +220,7 @@ def test_a_case_whose_image_was_replaced_is_done_again(tmp_path: Path, caplog: p
         nib.save(nib.Nifti1Image(VOXELS[:4], np.eye(4)), replaced)
     cases = inference_cases(tmp_path / "in", output_dir=out)
     assert [case["case_id"] for case in cases if "skipped" in case] == ["a", "c"]
-    assert "b: its image is not the one that was segmented before: done again" in caplog.text
+    assert "b: its image, or its crop, is not the one that was segmented before: done again" in caplog.text
 
 
 def test_results_of_an_earlier_run_elsewhere_are_no_images(tmp_path: Path) -> None:

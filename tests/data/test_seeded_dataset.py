@@ -1,6 +1,7 @@
+import pytest
 import torch
 from monai.data import DataLoader
-from monai.transforms import Compose, RandGaussianNoised, ScaleIntensityd
+from monai.transforms import Compose, Lambda, RandGaussianNoised, ScaleIntensityd
 
 from custom_components.data.seeded_dataset import SeededCacheDataset
 
@@ -39,3 +40,17 @@ def test_persistent_workers_see_the_epoch_change():
         dataset.set_epoch(epoch)
         items = [torch.as_tensor(batch["image"][0]) for batch in loader]
         assert all(torch.equal(a, b) for a, b in zip(items, epoch_of(plain, epoch), strict=True))
+
+
+def test_all_cases_that_cannot_be_used_are_told_at_once():
+    def load(item: int) -> int:
+        if item % 2:
+            raise ValueError(f"case {item}: upside down")
+        return item
+
+    with pytest.raises(
+        SystemExit, match="^error: 2 of 4 cases cannot be used: case 1: upside down; case 3: upside down$"
+    ):
+        SeededCacheDataset([0, 1, 2, 3], Compose([Lambda(load)]), progress=False)
+    with pytest.raises(SystemExit, match="^error: case 1: upside down$"):
+        SeededCacheDataset([0, 1, 2], Compose([Lambda(load)]), progress=False)
