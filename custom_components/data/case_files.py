@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of
-from custom_components.data.cases import find_cases
+from custom_components.data.cases import find_cases, read_datalist
 from custom_components.data.layout import ERROR, segmentation_path
 
 MONTAGE_SUFFIX = ".png"
@@ -56,7 +56,7 @@ def image_files(folder: str | Path, *, skip_dir: str | Path | None = None) -> di
     """Find the images in a folder and its subfolders by case id, see `custom_components.data.cases.find_cases`.
 
     Args:
-        folder: where to search.
+        folder: where to search; or a list of cases, see `custom_components.data.cases.read_datalist`.
         skip_dir: a folder inside it that is left out, because it holds segmentations.
 
     Returns:
@@ -64,10 +64,11 @@ def image_files(folder: str | Path, *, skip_dir: str | Path | None = None) -> di
         series), or the reason why it has none.
 
     Raises:
-        ValueError: it is no folder, or holds no image.
+        ValueError: it is neither a folder nor a list, or holds no image.
     """
     try:
-        cases = find_cases(folder, skip_dir=skip_dir)
+        is_list = Path(folder).suffix.lower() in (".json", ".csv") and Path(folder).is_file()
+        cases = read_datalist(folder) if is_list else find_cases(folder, skip_dir=skip_dir)
     except ValueError as error:
         text = str(error).replace("output_dir is", "segmentations is").replace("dataset_dir", "images")
         raise ValueError(text) from None

@@ -83,6 +83,24 @@ def copy_datalist(source: str | Path, output: str | Path, changes: Mapping[str, 
     base, folder = source.parent.absolute(), output.parent.absolute()
     for name, value in {**content, **changes}.items():
         content[name] = [_moved(entry, base, folder) for entry in value] if isinstance(value, list) else value
+    _write(content, output)
+
+
+def write_entries(output: str | Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write a list of cases without sections, as JSON.
+
+    Args:
+        output: the file.
+        entries: with absolute paths.
+
+    Raises:
+        OSError: the output cannot be written.
+    """
+    folder = Path(output).parent.absolute()
+    _write([_moved(entry, folder, folder) for entry in entries], Path(output))
+
+
+def _write(content: Any, output: Path) -> None:
     with complete_file(output) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -30,6 +30,11 @@ def image_paths(image: Any, base: Path) -> str | list[str]:
     return found if len(found) > 1 else found[0]
 
 
+def absolute_paths(image: str | Sequence[str]) -> str | list[str]:
+    """Make the path of an image absolute, or those of its slices."""
+    return str(Path(image).absolute()) if isinstance(image, str) else [str(Path(path).absolute()) for path in image]
+
+
 def default_case_id(image: str | Sequence[str]) -> str:
     """Name a case after the file of its image, or after the folder of its DICOM slices.
 

@@ -15,7 +15,6 @@ import pandas as pd
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import sha256_of, volume_files
-from custom_components.data.case_links import SERIES, link_case
 from custom_components.data.cases import Case, read_datalist
 from custom_components.data.code_checks import merge_duplicates
 from custom_components.data.code_problems import Problem
@@ -23,9 +22,10 @@ from custom_components.data.code_values import CODES
 from custom_components.data.codes import Codes as LoadedCodes
 from custom_components.data.codes import concatenate_codes, load_codes, read_codes, write_codes
 from custom_components.data.consensus import consensus
-from custom_components.data.datalist import copy_datalist
+from custom_components.data.datalist import copy_datalist, write_entries
 from custom_components.data.dicom import patient_of
 from custom_components.data.layout import ERROR, names_apart
+from custom_components.data.listed_images import absolute_paths
 from custom_components.files import complete_file
 from custom_components.learning.blind_audit import NAME, SHA256, SIDE, mix_montages, read_key, sides_of
 from custom_components.learning.code_requests import read_requests
@@ -34,8 +34,8 @@ from custom_components.learning.cycle_steps import (
     Configs,
     Guard,
     HoldOut,
+    ImageList,
     Keep,
-    Links,
     Mix,
     MixedCodes,
     Remaining,
@@ -107,13 +107,11 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @act.register
-def _(step: Links) -> str:
-    cases = {case[CASE_ID]: case for case in read_datalist(step.datalist, section=step.section)}
-    segmented = sorted(volume_files(step.segmentations).keys() & cases.keys())
-    for case_id in segmented:
-        if ERROR not in cases[case_id]:
-            link_case(cases[case_id], step.folder)
-    return f"{len(segmented)} images linked in {step.folder}"
+def _(step: ImageList) -> str:
+    segmented = volume_files(step.segmentations).keys()
+    cases = [case for case in _usable(step.datalist, step.section)[0] if case[CASE_ID] in segmented]
+    write_entries(step.output, [_entry(case) for case in cases])
+    return f"{len(cases)} images are listed; see {step.output}"
 
 
 @act.register
@@ -150,7 +148,7 @@ def _drawn(step: Sample | HoldOut) -> tuple[list[Case], list[Case], str]:
         chosen.update(group)
     parts: tuple[list[Case], list[Case]] = [], []
     for case in usable:
-        parts[case[CASE_ID] not in chosen].append(_entry(case, step.output))
+        parts[case[CASE_ID] not in chosen].append(_entry(case))
     return *parts, unusable
 
 
@@ -168,11 +166,9 @@ def _group(case: Case) -> str:
     return f"{Path(case['image'][0]).parent} {patient_of(case['image'][0])}"
 
 
-def _entry(case: Case, output: Path) -> Case:
-    """The entry of a case in a datalist; one of several series of a DICOM folder gets a folder of its own."""
-    image = case["image"]
-    path = Path(image) if isinstance(image, str) else link_case(case, output.parent / SERIES)
-    return {CASE_ID: case[CASE_ID], "image": str(path.absolute())}
+def _entry(case: Case) -> Case:
+    """The entry of a case in a datalist."""
+    return {CASE_ID: case[CASE_ID], "image": absolute_paths(case["image"])}
 
 
 @act.register
@@ -180,7 +176,7 @@ def _(step: Remaining) -> str:
     cases, unusable = _usable(step.datalist, step.section)
     good = {case_id for path in step.codes for case_id, code in _codes_of(path).items() if code == CODES[0]}
     remaining = [case for case in cases if case[CASE_ID] not in good]
-    copy_datalist(step.datalist, step.output, {step.section: [_entry(case, step.output) for case in remaining]})
+    copy_datalist(step.datalist, step.output, {step.section: [_entry(case) for case in remaining]})
     return f"{len(remaining)} of {len(cases)} cases have no segmentation coded 0{unusable}; see {step.output}"
 
 

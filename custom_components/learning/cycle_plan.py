@@ -16,8 +16,8 @@ from custom_components.learning.cycle_steps import (
     Configs,
     Guard,
     HoldOut,
+    ImageList,
     Keep,
-    Links,
     Mix,
     MixedCodes,
     Remaining,
@@ -251,9 +251,9 @@ class Plan:
         return replace(before, codes=codes)
 
     def _shown(self, name: str, folder: Path, datalist: Path, section: str) -> Generator[Step, None, Path]:
-        """Draw the montages of a folder's segmentations; give the folder of its images."""
-        images = _beside(folder, "images")
-        yield Links(f"{name}/images", datalist, section, folder, images)
+        """Draw the montages of a folder's segmentations; give the list of its images."""
+        images = _beside(folder, "images.json")
+        yield ImageList(f"{name}/image_list", datalist, section, folder, images)
         yield self._commands.ours(f"{name}/montages", "montage", images, folder, _beside(folder, "montages"))
         return images
 

@@ -57,22 +57,22 @@ class Configs:
 
 
 @dataclass(frozen=True)
-class Links:
-    """Make a folder in which each segmented case of a section has its image.
+class ImageList:
+    """Write a list of the images of the segmented cases of a section.
 
     Attributes:
         name: unique within the cycle.
         datalist: where the images are.
         section: of the datalist.
         segmentations: folder of the cases.
-        folder: to make.
+        output: JSON without sections.
     """
 
     name: str
     datalist: Path
     section: str
     segmentations: Path
-    folder: Path
+    output: Path
 
 
 @dataclass(frozen=True)
@@ -224,4 +224,4 @@ class Keep:
     verdicts: tuple[Path, ...] = ()
 
 
-Step = Command | Configs | Links | Codes | Mix | MixedCodes | Remaining | Sample | HoldOut | Keep
+Step = Command | Configs | ImageList | Codes | Mix | MixedCodes | Remaining | Sample | HoldOut | Keep

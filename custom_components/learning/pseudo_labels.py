@@ -14,11 +14,11 @@ import pandas as pd
 from custom_components.anatomy import ORGAN_NAMES
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import sha256_of, volume_files
-from custom_components.data.case_links import SERIES, link_case
 from custom_components.data.cases import read_datalist
 from custom_components.data.code_values import CODES
 from custom_components.data.datalist import copy_datalist
 from custom_components.data.layout import ERROR
+from custom_components.data.listed_images import absolute_paths
 from custom_components.learning.named_organs import approved_organs
 
 APPROVED = (1.0, 0.3, 0.0)
@@ -104,7 +104,7 @@ def write_pseudo_labels(
             f"weights is {list(weights)}, expected {len(CODES)} numbers of 0 or more, for the codes 0, 1, 2"
         )
     datalist, output = Path(datalist), Path(output)
-    images, left_out = _images(datalist, section, output.parent / SERIES)
+    images, left_out = _images(datalist, section)
     best = _best_of(coded, accept_below)
     passed = _passed(coded) if by_organ else {}
     entries: list[dict[str, Any]] = []
@@ -114,7 +114,7 @@ def write_pseudo_labels(
             left_out[case_id] = "no code"
             continue
         code, path, is_by_people = best[case_id]
-        entry = {CASE_ID: case_id, "image": str(image), "label": str(path.absolute()), "code": code}
+        entry = {CASE_ID: case_id, "image": image, "label": str(path.absolute()), "code": code}
         if not is_by_people:
             entry["accepted"] = True
         all_coded.append(entry)
@@ -132,16 +132,15 @@ def write_pseudo_labels(
     return PseudoLabels(Counter(entry["code"] for entry in entries), left_out)
 
 
-def _images(datalist: Path, section: str, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """The images by case id, of several series of a DICOM folder with links to each; and why others are left out."""
-    images: dict[str, Path] = {}
+def _images(datalist: Path, section: str) -> tuple[dict[str, str | list[str]], dict[str, str]]:
+    """The images by case id, and why others are left out."""
+    images: dict[str, str | list[str]] = {}
     left_out: dict[str, str] = {}
     for case in read_datalist(datalist, section=section):
         if ERROR in case:
             left_out[case[CASE_ID]] = case[ERROR]
         else:
-            image = case["image"]
-            images[case[CASE_ID]] = Path(image).absolute() if isinstance(image, str) else link_case(case, folder)
+            images[case[CASE_ID]] = absolute_paths(case["image"])
     return images, left_out
 
 

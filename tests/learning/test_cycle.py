@@ -20,6 +20,8 @@ from dicom_files import write_series
 from custom_components.data.case_files import image_files, sha256_of
 from custom_components.data.cases import read_datalist
 from custom_components.data.codes import load_codes
+from custom_components.data.datalist import labelled_cases
+from custom_components.data.readers import read_volume
 from custom_components.learning import cycle
 from custom_components.learning.cycle_actions import CodesMissing, RoundRefused, act, keep_changed
 from custom_components.learning.cycle_plan import REFRESH, Plan
@@ -30,12 +32,13 @@ from custom_components.learning.cycle_steps import (
     Configs,
     Guard,
     HoldOut,
+    ImageList,
     Keep,
-    Links,
     MixedCodes,
     Remaining,
     Sample,
 )
+from custom_components.learning.pseudo_labels import Coded, write_pseudo_labels
 
 SETTINGS = CycleSettings(
     datalist="dataset.json", output_dir="out", baseline_path="baseline.pt", rounds=2, learner=LEARNERS["ranked"]
@@ -285,14 +288,14 @@ def test_a_watcher_watches_unless_it_is_switched_off():
 
 def test_what_fools_the_discriminator_is_made_of_a_rounds_first_segmentations():
     words = commands(replace(SETTINGS, learner=LEARNERS["organs"]))["round2/adversarial"]
-    assert words[3:6] == [f"out/round2/{name}" for name in ("first_images", "first", "adversarial")]
+    assert words[3:6] == [f"out/round2/{name}" for name in ("first_images.json", "first", "adversarial")]
     assert option(words, "codes") == "out/round2/first_codes.csv"
 
 
 def test_a_watcher_learns_what_fools_the_discriminator(tmp_path: Path):
     found = commands(replace(SETTINGS, output_dir=str(tmp_path)))
     words = found["round2/adversarial"]
-    assert words[3:6] == [f"{tmp_path}/round2/{name}" for name in ("first_images", "first", "adversarial")]
+    assert words[3:6] == [f"{tmp_path}/round2/{name}" for name in ("first_images.json", "first", "adversarial")]
     assert option(words, "discriminator_path") == f"{tmp_path}/round2/discriminator/models/model.pt"
     assert option(words, "codes") == f"{tmp_path}/round2/first_codes.csv"
     folders = option(found["round2/watcher/split"], "segmentations").split(",")
@@ -435,12 +438,14 @@ def test_a_round_keeps_the_configurations_that_it_runs_with(cohort: Path):
         act(step)
 
 
-def test_links_are_of_the_segmented_cases_and_can_be_made_again(cohort: Path):
-    step = Links("links", cohort / "data" / "dataset.json", "unlabeled", cohort / "first", cohort / "links")
+def test_images_of_the_segmented_cases_are_listed_and_can_be_listed_again(cohort: Path):
+    output = cohort / "first_images.json"
+    step = ImageList("images", cohort / "data" / "dataset.json", "unlabeled", cohort / "first", output)
     for _ in "ab":
-        assert act(step).startswith("4 images linked")
-    assert sorted(path.name for path in (cohort / "links").iterdir()) == [f"{name}.nii.gz" for name in "abcd"]
-    assert (cohort / "links" / "a.nii.gz").samefile(cohort / "data" / "images" / "a.nii.gz")
+        assert act(step).startswith("4 images are listed")
+    found = image_files(output)
+    assert sorted(found) == list("abcd")
+    assert Path(found["a"][0]).samefile(cohort / "data" / "images" / "a.nii.gz")
 
 
 def test_held_out_cases_are_in_one_section_only(cohort: Path):
@@ -475,7 +480,7 @@ def test_series_of_one_patient_stay_together_and_keep_their_names(archive: Path)
         output = archive / "cycle" / "dataset.json"
         act(HoldOut("rated", archive / "data" / "dataset.json", "unlabeled", 1, seed, output, "rated"))
         found = {section: read_datalist(output, section=section) for section in ("rated", "unlabeled")}
-        assert all(Path(case["image"]).exists() for cases in found.values() for case in cases)
+        assert all(path.exists() for cases in found.values() for case in cases for path in paths_of(case))
         names = [tuple(case["case_id"] for case in cases) for cases in found.values()]
         assert sorted(names[0] + names[1]) == ["n", "p_1", "p_2", "q_1", "q_2"]
         rated.add(names[0])
@@ -483,13 +488,49 @@ def test_series_of_one_patient_stay_together_and_keep_their_names(archive: Path)
     act(Sample("s", output, "unlabeled", 9, 0, archive / "cycle" / "round1" / "s.json"))
     assert ids(archive / "cycle" / "round1" / "s.json", "unlabeled") == list(names[1])
     sampled = read_datalist(archive / "cycle" / "round1" / "s.json", section="unlabeled")
-    assert all(Path(case["image"]).exists() for case in sampled)
     for case in sampled:
-        if Path(case["image"]).is_dir():
+        if case["case_id"] != "n":
             patient, _, number = case["case_id"].partition("_")
-            links = sorted(Path(case["image"]).iterdir())
-            assert [link.name for link in links] == [f"s{number}_{slice:03d}.dcm" for slice in range(4)]
-            assert all(link.samefile(archive / "data" / patient / link.name) for link in links)
+            originals = sorted((archive / "data" / patient).glob(f"s{number}_*"))
+            assert all(path.samefile(one) for path, one in zip(paths_of(case), originals, strict=True))
+
+
+def paths_of(case: dict) -> list[Path]:
+    """The file of a case, or its slices."""
+    image = case["image"]
+    return [Path(image)] if isinstance(image, str) else [Path(path) for path in image]
+
+
+def test_a_listed_series_keeps_all_its_slices_on_every_way(tmp_path: Path):
+    voxels = np.arange(4 * 4 * 12, dtype=np.int16).reshape(4, 4, 12)
+    uid = write_series(tmp_path / "D1", voxels[..., :6], name="slice{:03d}.dcm", SliceThickness=3)
+    write_series(  # names of the other half again, and details by which a folder would be two series
+        tmp_path / "D2", voxels[..., 6:], position=lambda i: [-10.0, -20.0, 3.0 * (i + 6)], uid=uid, SliceThickness=2.5
+    )
+    files = [f"{folder}/slice{i:03d}.dcm" for folder in ("D1", "D2") for i in range(6)]
+    datalist, out = tmp_path / "dataset.json", tmp_path / "cycle"
+    datalist.write_text(json.dumps({"unlabeled": [{"image": files, "case_id": "s"}]}))
+    volume(out / "first" / "s" / "s_seg.nii.gz")
+    act(Sample("s", datalist, "unlabeled", 1, 0, out / "sample.json"))
+    act(Remaining("r", datalist, "unlabeled", (), out / "round1" / "remaining.json"))
+    act(ImageList("i", datalist, "unlabeled", out / "first", out / "first_images.json"))
+    coded = Coded(out / "first", pd.DataFrame({"case_id": ["s"], "code": [0]}))
+    write_pseudo_labels(out / "pseudo.json", datalist, [coded])
+    listed = [read_datalist(out / name, section="unlabeled") for name in ("sample.json", "round1/remaining.json")]
+    ways = [*(paths_of(case) for cases in listed for case in cases), image_files(out / "first_images.json")["s"]]
+    ways += [paths_of(case) for case in labelled_cases(out / "pseudo.json", "pseudo")]
+    assert len(ways) == 4
+    for paths in ways:
+        assert np.array_equal(read_volume(paths).numpy()[0, ::-1, ::-1], voxels)
+
+
+def test_a_list_of_images_forgets_those_of_an_earlier_run(archive: Path):
+    output = archive / "cycle" / "first_images.json"
+    for name in ("p_1", "p_2"):
+        segmentation = volume(archive / "first" / name / f"{name}_seg.nii.gz")
+        act(ImageList("i", archive / "data" / "dataset.json", "unlabeled", archive / "first", output))
+        assert list(image_files(output)) == [name]
+        segmentation.unlink()
 
 
 def test_a_flat_folder_of_several_patients_is_no_group(tmp_path: Path):
@@ -524,7 +565,7 @@ def test_paths_hold_whatever_is_a_link(tmp_path: Path):
         assert len(cases) == len(sections)
 
 
-def test_images_are_linked_with_all_that_belongs_to_them(archive: Path):
+def test_images_are_listed_with_all_that_belongs_to_them(archive: Path):
     for folder in "ab":
         path = archive / "data" / folder / "image.mhd"
         (path.parent / "raw").mkdir(parents=True)
@@ -539,11 +580,11 @@ def test_images_are_linked_with_all_that_belongs_to_them(archive: Path):
     entries = [{"image": f"{name}/image.mhd", "case_id": name} for name in "ab"]
     datalist = archive / "data" / "dataset.json"
     datalist.write_text(json.dumps({"unlabeled": ["p", "n.nii.gz", "one", *entries]}))
-    act(Links("links", datalist, "unlabeled", archive / "first", archive / "cycle" / "links"))
-    found = image_files(archive / "cycle" / "links")
+    act(ImageList("images", datalist, "unlabeled", archive / "first", archive / "cycle" / "images.json"))
+    found = image_files(archive / "cycle" / "images.json")
     assert sorted(found) == ["a", "b", "n", "one", "p_2"]
     assert all(not isinstance(paths, str) for paths in found.values())
-    assert len(list(Path(found["p_2"][0]).iterdir())) == 4
+    assert len(found["p_2"]) == 4
     for name in "ab":
         assert set(np.ravel(itk.imread(str(found[name][0])))) == {ord(name)}
 
@@ -926,7 +967,7 @@ def test_a_cycle_that_waits_prints_the_command_that_opens_the_page(tmp_path: Pat
     words = list(pages[1])
     assert words[:3] == ["-m", "custom_components", "review"]
     folder = Path(words[3])
-    assert option(words, "images") == f"{folder}_images"
+    assert option(words, "images") == f"{folder}_images.json"
     assert option(words, "cases") == f"{folder}_missing.csv"
     assert option(words, "export") == f"{folder}_ratings.csv"
     assert option(words, "pixdim") == "5,5,12"
