@@ -10,11 +10,9 @@ from pathlib import Path
 import itk
 import numpy as np
 
+from custom_components.data.dicom_geometry import MOST_TILT, UNEVEN, heights_of, tilt_of
+
 DICOM_SUFFIXES = ("", ".dcm", ".dicom", ".ima")
-UNEVEN = 0.1
-"""How far a slice may lie off a regular grid, as part of the distance between slices."""
-TILT = 0.02
-"""How far the slices may shift sideways along the volume, as part of its length (1 degree)."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,9 @@ def read_series(files: Sequence[str]) -> itk.Image:
     Raises:
         ValueError: the slices are unevenly spaced (missing or double ones) or shifted (tilted gantry).
     """
-    if len(files) > 1 and _check_tilt(files) < 0:  # ITK would leave such a volume upside down
+    if len(files) > 1:
         files = _along_normal(files)
     image, uneven = _read_slices(files)
-    if uneven and (ordered := _along_normal(files)) != list(files):
-        image, uneven = _read_slices(ordered)
     if uneven:
         raise ValueError(
             f"slices are unevenly spaced: up to {uneven:.2f} mm off a grid of {float(image.GetSpacing()[2]):.2f} mm, "
@@ -108,14 +104,24 @@ def _read_slices(files: Sequence[str]) -> tuple[itk.Image, float]:
 
 
 def _along_normal(files: Sequence[str]) -> list[str]:
-    """Sort slices by their position along their normal."""
+    """Sort slices by their position along their normal; refuse those that are shifted against each other."""
     places = [_place(_tags(file)) for file in files]
-    normal = np.cross(places[0][1][:3], places[0][1][3:])
-    return [files[number] for number in sorted(range(len(files)), key=lambda number: places[number][0] @ normal)]
+    positions, orientation = [position for position, _ in places], places[0][1]
+    heights = heights_of(positions, orientation)
+    order = np.argsort(heights, kind="stable")
+    first, last = order[0], order[-1]
+    if heights[first] == heights[last]:
+        raise ValueError("all slices lie at the same position, expected a volume")
+    tilt = tilt_of(positions[first], positions[last], orientation)
+    if tilt > MOST_TILT:
+        raise ValueError(f"slices are tilted by {tilt:.1f} degrees against their axis, expected none (gantry tilt)")
+    return [files[number] for number in order]
 
 
 def _place(tags: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """Position and axes of a slice."""
+    if not tags:
+        raise ValueError("a DICOM slice is truncated or damaged")
     try:
         position, axes = (
             np.array([float(part) for part in tags[tag].split("\\")]) for tag in ("0020|0032", "0020|0037")
@@ -123,23 +129,6 @@ def _place(tags: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
     except (KeyError, ValueError):
         raise ValueError("slices lack ImagePositionPatient or ImageOrientationPatient") from None
     return position, axes
-
-
-def _check_tilt(files: Sequence[str]) -> float:
-    """Refuse slices that are shifted against each other; give the way along the normal, first to last, in mm."""
-    (start, axes), (end, _) = _place(_tags(files[0])), _place(_tags(files[-1]))
-    way, normal = end - start, np.cross(axes[:3], axes[3:])
-    along = float(way @ normal)
-    length = abs(along)
-    if length == 0:
-        raise ValueError(
-            "the first and the last slice lie at the same position, expected a volume without double slices"
-        )
-    aside = np.linalg.norm(way - (way @ normal) * normal)
-    if aside > TILT * length:
-        degrees = np.degrees(np.arctan2(aside, length))
-        raise ValueError(f"slices are tilted by {degrees:.1f} degrees against their axis, expected none (gantry tilt)")
-    return along
 
 
 def _slices(files: Sequence[str], tags: dict[str, str]) -> int:

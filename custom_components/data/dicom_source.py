@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from custom_components.data.dicom import has_dicom_magic, list_series
+from custom_components.data.dicom_geometry import affine_of, heights_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -23,7 +24,6 @@ UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"
 PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 """What tells where a frame lies."""
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NEAR = 0.5
 """How far in voxels two grids may lie apart: slices may be a little uneven."""
 
@@ -102,20 +102,16 @@ def _source(datasets: list[Dataset]) -> SourceSeries:
             if not dataset.get(name):
                 raise ValueError(f"a slice lacks {name}")
     frames = [frame for dataset in datasets for frame in _frames(dataset)]
-    axes = np.array(frames[0].axes, dtype=float)
-    normal = np.cross(axes[:3], axes[3:])
-    heights = [float(np.array(frame.position, dtype=float) @ normal) for frame in frames]
+    heights = heights_of([frame.position for frame in frames], frames[0].axes).tolist()
     order = range(len(frames)) if len(datasets) == 1 else sorted(range(len(frames)), key=heights.__getitem__)
     step = (heights[order[-1]] - heights[order[0]]) / max(len(frames) - 1, 1)
     if not step:
         raise ValueError("all slices lie at the same position, expected a volume")
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = axes[:3] * frames[0].spacing[1], axes[3:] * frames[0].spacing[0]
-    affine[:3, 2], affine[:3, 3] = normal * step, frames[order[0]].position
+    affine = affine_of(frames[0].axes, frames[0].spacing, step, frames[order[0]].position)
     if len(datasets) > 1:
         datasets = [datasets[place] for place in order]
     shape = (int(datasets[0].Columns), int(datasets[0].Rows), len(frames))
-    return SourceSeries(tuple(datasets), LPS_TO_RAS @ affine, shape)
+    return SourceSeries(tuple(datasets), affine, shape)
 
 
 def labels_on_slices(labels: np.ndarray, affine: np.ndarray, source: SourceSeries) -> np.ndarray:

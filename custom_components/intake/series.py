@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from custom_components.data.dicom_geometry import heights_of
 from custom_components.intake.headers import Header
 
 
@@ -85,5 +84,4 @@ def along_normal(header: Header) -> float:
     """Where a slice lies along the normal of its plane, in mm; 0 if that is not known."""
     if not header.position or not header.orientation:
         return 0.0
-    axes = np.array(header.orientation)
-    return float(np.cross(axes[:3], axes[3:]) @ np.array(header.position))
+    return float(heights_of([header.position], header.orientation)[0])

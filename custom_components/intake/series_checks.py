@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from custom_components.data.dicom import TILT
-from custom_components.data.dicom import UNEVEN as UNEVEN_PART
+from custom_components.data.dicom_geometry import MOST_TILT, affine_of, tilt_of
+from custom_components.data.dicom_geometry import UNEVEN as UNEVEN_PART
 from custom_components.intake.found import (
     FEW_SLICES,
     LOCALISER,
@@ -19,7 +19,6 @@ from custom_components.intake.found import (
     Found,
 )
 from custom_components.intake.geometry import geometry_of
-from custom_components.intake.headers import Header
 from custom_components.intake.series import Part, along_normal, is_localiser
 
 LEAST_SLICES = 8
@@ -30,8 +29,6 @@ PICTURES = ("MIP", "MINIP", "PROJECTION IMAGE", "SCREEN SAVE", "VOLREN", "VRT", 
 """Words of an image type that are of no slices: projections, renderings, screens, dose reports."""
 SAME_PLACE = 0.01
 """Slices that lie nearer together, in mm, lie at the same place."""
-TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""DICOM's axes point to the left and to the back."""
 
 
 def look_at_part(part: Part) -> Found:
@@ -51,7 +48,7 @@ def look_at_part(part: Part) -> Found:
     gaps = np.diff(heights)
     apart = gaps[gaps > SAME_PLACE]
     step = float(np.median(apart)) if len(apart) else 1.0
-    geometry = geometry_of(_affine(first, step), slice_axis=2)
+    geometry = geometry_of(affine_of(first.orientation, first.spacing, step), slice_axis=2)
     found.orientation, found.plane = geometry.orientation, geometry.plane
     found.spacing = geometry.spacing if len(apart) else ()
     if not found.kind:
@@ -63,14 +60,6 @@ def _size(part: Part) -> tuple[int, ...]:
     first = part.headers[0]
     slices = first.frames if first.frames > 1 else len(part.headers)
     return (*first.size, slices) if first.size else ()
-
-
-def _affine(header: Header, step: float) -> NDArray[np.float64]:
-    axes = np.array(header.orientation)
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = axes[:3] * header.spacing[1], axes[3:] * header.spacing[0]
-    affine[:3, 2] = np.cross(axes[:3], axes[3:]) * step
-    return TO_RAS @ affine
 
 
 def _check_kind(part: Part, found: Found) -> None:
@@ -128,17 +117,9 @@ def _check_places(part: Part, gaps: NDArray[np.float64], step: float, found: Fou
         found.leave_out(UNEVEN, f"{found.missing_slices} missing, {gaps.max():.1f} instead of {step:.1f} mm apart")
     elif np.abs(gaps - gaps.mean()).max() > UNEVEN_PART * step:
         found.leave_out(UNEVEN, f"slices lie {gaps.min():.2f} to {gaps.max():.2f} mm apart")
-    degrees = _tilt(part)
-    if degrees > np.degrees(np.arctan(TILT)):
-        found.leave_out(TILTED, f"slices shift by {degrees:.1f} degrees")
-    elif part.headers[0].tilt and abs(part.headers[0].tilt) > 1:
-        found.notes.append(f"gantry was tilted by {part.headers[0].tilt:.1f} degrees")
-
-
-def _tilt(part: Part) -> float:
-    """Degrees between the way from the first to the last slice and the normal of the slices."""
     first, last = part.headers[0], part.headers[-1]
-    way = np.array(last.position) - np.array(first.position)
-    along = along_normal(last) - along_normal(first)
-    aside = np.sqrt(max(float(way @ way) - along**2, 0.0))
-    return float(np.degrees(np.arctan2(aside, abs(along))))
+    degrees = tilt_of(first.position, last.position, first.orientation)
+    if degrees > MOST_TILT:
+        found.leave_out(TILTED, f"slices shift by {degrees:.1f} degrees")
+    elif first.tilt and abs(first.tilt) > 1:
+        found.notes.append(f"gantry was tilted by {first.tilt:.1f} degrees")

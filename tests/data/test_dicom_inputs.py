@@ -96,7 +96,8 @@ def test_a_file_of_a_list_that_is_missing_or_double_is_told(inputs: Inputs, tmp_
     files = inputs.images["files"]
     for wrong, reason in (
         ([*files, "dicom/a/none.dcm"], "dicom/a: file not found"),
-        ([*files, files[0]], "the first and the last slice lie at the same position"),
+        ([*files, files[0]], "slices are unevenly spaced"),
+        ([files[0], files[0]], "all slices lie at the same position"),
         ([*files, files[1]], "slices are unevenly spaced"),
         (files[1:], "slices are unevenly spaced"),
     ):
@@ -172,3 +173,18 @@ def test_files_in_any_order_give_one_volume(inputs: Inputs, tmp_path: Path):
         volume = read_volume(order)  # type: ignore[arg-type]
         assert torch.equal(volume, expected)
         assert np.allclose(volume.affine, expected.affine)
+
+
+def test_jitter_between_neighbours_at_the_ends_of_a_list_is_no_tilt(tmp_path: Path):
+    write_series(tmp_path / "a", VOXELS, position=lambda i: [0.02 * (i % 2), 0.0, 0.6 * i])
+    files = sorted(map(str, (tmp_path / "a").iterdir()))
+    neighbours = [files[0], *files[2:], files[1]]
+    assert torch.equal(read_volume(neighbours), read_volume(files))  # type: ignore[arg-type]
+
+
+def test_a_tilted_gantry_is_told_in_any_order(tmp_path: Path):
+    write_series(tmp_path / "a", VOXELS, position=lambda i: [0.0, 0.3 * i, 3.0 * i])
+    files = sorted(map(str, (tmp_path / "a").iterdir()))
+    for order in (files, files[::-1], [files[0], *files[2:], files[1]]):
+        with pytest.raises(ValueError, match=r"slices are tilted by 5\.7 degrees"):
+            read_volume(order)  # type: ignore[arg-type]

@@ -111,7 +111,7 @@ def test_unreadable_path_is_set_aside(tmp_path: Path, load: Compose) -> None:
 DICOM_BAD: list[tuple[str, Callable[[int], list[float]], str]] = [
     ("gap", lambda i: [0.0, 0, 3 * i + 6 * (i > 1)], "slices are unevenly spaced: up to"),
     ("double", lambda i: [0.0, 0, 3 * (i // 2)], "slices are unevenly spaced: up to"),
-    ("flat", lambda i: [0.0, 0, 0], "the first and the last slice lie at the same position"),
+    ("flat", lambda i: [0.0, 0, 0], "all slices lie at the same position"),
     ("tilt", lambda i: [0.0, 0.8 * i, 3 * i], "slices are tilted by 14.9 degrees against their axis"),
 ]
 
