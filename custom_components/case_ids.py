@@ -16,7 +16,8 @@ VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 FILENAME = "filename_or_obj"
 """Key of an image's path in its meta data: MONAI's `ImageMetaKey.FILENAME_OR_OBJ`, which takes seconds to import."""
 
-_DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+"""Names of DICOM files end so, or in many other ways."""
 
 
 def case_id_of(path: str | PathLike[str]) -> str:
@@ -29,7 +30,7 @@ def case_id_of(path: str | PathLike[str]) -> str:
         ['a.1.2', 'b', 'c', '1.2.840.10008']
     """
     name = PurePath(path).name
-    for suffix in (*VOLUME_SUFFIXES, *_DICOM_ENDINGS):
+    for suffix in (*VOLUME_SUFFIXES, *DICOM_SUFFIXES):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)] or name
     return name

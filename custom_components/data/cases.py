@@ -11,7 +11,8 @@ from typing import Any
 
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, check_case_id
 from custom_components.data.datalist import datalist_entries
-from custom_components.data.dicom import has_dicom_magic, is_dicom_name, list_series
+from custom_components.data.dicom import list_series
+from custom_components.data.dicom_kinds import has_dicom_magic, is_dicom_name
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint, is_of_another_image
 from custom_components.data.layout import ERROR, SKIPPED, SOURCE, dicom_seg_path, segmentation_path
 from custom_components.data.listed_images import default_case_id, image_paths

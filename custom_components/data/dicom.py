@@ -11,8 +11,7 @@ import itk
 import numpy as np
 
 from custom_components.data.dicom_geometry import MOST_TILT, UNEVEN, heights_of, tilt_of
-
-DICOM_SUFFIXES = ("", ".dcm", ".dicom", ".ima")
+from custom_components.data.dicom_kinds import is_localiser
 
 
 @dataclass(frozen=True)
@@ -21,27 +20,6 @@ class Series:
 
     number: str
     files: tuple[str, ...]
-
-
-def is_dicom_name(name: str) -> bool:
-    """Whether a file may be DICOM by its name: a usual suffix, none, or a number as in `CT.1.2.840`.
-
-    Example:
-        >>> [is_dicom_name(name) for name in ("IM0001", "a.dcm", "CT.1.2.840", "notes.txt", "DICOMDIR")]
-        [True, True, True, False, False]
-    """
-    suffix = Path(name).suffix.lower()
-    # the table of contents of a disc is DICOM too, but no image
-    return name.upper() != "DICOMDIR" and (suffix in DICOM_SUFFIXES or suffix[1:].isdigit())
-
-
-def has_dicom_magic(path: str | Path) -> bool:
-    """Whether the file starts as DICOM part 10 prescribes: 128 bytes, then `DICM`."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def list_series(folder: str | Path) -> list[Series]:
@@ -61,7 +39,7 @@ def list_series(folder: str | Path) -> list[Series]:
     for files in found:
         tags = _tags(files[0])
         modality = tags.get("0008|0060", "without modality")
-        localiser = "LOCALIZER" in tags.get("0008|0008", "")
+        localiser = is_localiser(tags.get("0008|0008", "").split("\\"))
         if modality != "CT" or localiser or _slices(files, tags) < 2:
             kind = "localiser" if localiser else modality
             others.append(f"{kind} ({len(files)} files)")

@@ -10,8 +10,9 @@ import numpy as np
 
 from custom_components import __version__
 from custom_components.anatomy import ORGANS, Organ
-from custom_components.data.dicom_source import SourceSeries, labels_on_slices, silent_pydicom
+from custom_components.data.dicom_source import SourceSeries, labels_on_slices
 from custom_components.data.organ_codes import ANATOMICAL_STRUCTURE, ORGAN_CODES, Concept
+from custom_components.data.quiet import silent_pydicom
 from custom_components.files import complete_file
 
 if TYPE_CHECKING:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from custom_components.data.dicom import has_dicom_magic, list_series
+from custom_components.data.dicom import list_series
 from custom_components.data.dicom_geometry import affine_of, heights_of
+from custom_components.data.dicom_kinds import has_dicom_magic
+from custom_components.data.quiet import silent_pydicom
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -72,28 +71,6 @@ def read_source(files: Sequence[str]) -> SourceSeries:
 
     with silent_pydicom():
         return _source([dcmread(file, stop_before_pixels=True, force=True) for file in files])
-
-
-@contextlib.contextmanager
-def silent_pydicom() -> Iterator[None]:
-    """Headers of hospitals break rules; what pydicom and highdicom say of it may hold a patient's name."""
-    from pydicom import config
-
-    settings = config.settings
-    modes = settings.reading_validation_mode, settings.writing_validation_mode
-    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
-    levels = [logger.level for logger in loggers]
-    settings.reading_validation_mode = settings.writing_validation_mode = config.IGNORE
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        settings.reading_validation_mode, settings.writing_validation_mode = modes
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _source(datasets: list[Dataset]) -> SourceSeries:

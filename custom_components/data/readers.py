@@ -17,7 +17,8 @@ from monai.utils import ensure_tuple
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from custom_components.data.dicom import has_dicom_magic, list_series, read_series
+from custom_components.data.dicom import list_series, read_series
+from custom_components.data.dicom_kinds import has_dicom_magic
 from custom_components.transforms.check_volume import check_shape
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from custom_components.data.dicom import list_series, quiet_itk
 from custom_components.data.layout import SOURCE
+from custom_components.data.quiet import silent_loggers
 from custom_components.data.readers import VolumeReader
 from custom_components.data.set_aside import one_line_reason
 from custom_components.intake.found import (
@@ -79,10 +78,7 @@ def check_image(image: Image, ranges: BodyRanges | None = None) -> Looked:
 
 def _read(paths: Sequence[str]) -> MetaTensor:
     # MONAI says of an optional decoder that it is absent, the readers what is odd about a header, with its path
-    for name in ("monai.data.nvimgcodec_pydicom_plugin", "nibabel.global"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), quiet_itk():
-        warnings.simplefilter("ignore")
+    with silent_loggers("monai.data.nvimgcodec_pydicom_plugin", "nibabel.global"), quiet_itk():
         volume = LoadImage(reader=VolumeReader())(paths[0] if len(paths) == 1 else list(paths))
     return check_volume(volume)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from custom_components.case_ids import VOLUME_SUFFIXES
+from custom_components.case_ids import DICOM_SUFFIXES, VOLUME_SUFFIXES
+from custom_components.data.dicom_kinds import PREAMBLE, is_dicom_start
 
 KNOWN_KINDS = (
     ".txt", ".md", ".csv", ".tsv", ".xls", ".xlsx", ".doc", ".docx", ".pdf", ".json", ".xml", ".yaml", ".html", ".htm",
@@ -17,9 +18,6 @@ KNOWN_KINDS = (
 )  # fmt: skip
 """Suffixes that are named in the summary. Another one may be part of a name, as in `scan.Miller`, and is not."""
 OTHER = "other files"
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-PREAMBLE = 128
-"""Bytes before the `DICM` of a DICOM file."""
 FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 FIRST_ELEMENTS = (0x00, 0x01, 0x05, 0x08, 0x12, 0x16)
 """Of the tag with which a DICOM file begins that was stored without its preamble, as in old archives."""
@@ -96,7 +94,7 @@ def _sort(path: Path, tree: Tree) -> None:
 def _begins_as_dicom(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(PREAMBLE + 4)
-    if start[PREAMBLE:] == b"DICM":
+    if is_dicom_start(start):
         return True
     if start[:2] not in FIRST_GROUPS or start[3:4] != b"\0" or start[2] not in FIRST_ELEMENTS:
         return False

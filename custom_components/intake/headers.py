@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pydicom
+
+from custom_components.data.quiet import silent_pydicom
 
 TAGS = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "Rows", "Columns",
@@ -50,9 +50,7 @@ class Header(NamedTuple):
 
 def read_headers(paths: Sequence[str]) -> list[Header]:
     """Read the headers of some DICOM files; a file that cannot be read gets a `fault`."""
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of values that are not as the standard has them, with these values
+    with silent_pydicom():
         return [_read_header(path) for path in paths]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from custom_components.data.dicom_geometry import heights_of
+from custom_components.data.dicom_kinds import is_localiser
 from custom_components.intake.headers import Header
 
 
@@ -49,18 +50,13 @@ def parts_of_series(headers: Iterable[Header]) -> list[Part]:
     return [_part(key, group) for key, group in groups.items()]
 
 
-def is_localiser(header: Header) -> bool:
-    """Whether the image type says so."""
-    return any(word in ("LOCALIZER", "SCOUT", "TOPOGRAM") for word in header.image_type)
-
-
 def _what_cannot_differ(header: Header) -> tuple:
     return (
         header.series or str(Path(header.path).parent),
         bool(header.fault),
         header.modality,
         header.sop_class,
-        is_localiser(header),
+        is_localiser(header.image_type),
         header.size,
         header.samples,
         tuple(round(one, 2) + 0.0 for one in header.orientation),

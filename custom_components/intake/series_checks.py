@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from custom_components.data.dicom_geometry import MOST_TILT, affine_of, tilt_of
 from custom_components.data.dicom_geometry import UNEVEN as UNEVEN_PART
+from custom_components.data.dicom_kinds import is_localiser
 from custom_components.intake.found import (
     FEW_SLICES,
     LOCALISER,
@@ -19,7 +20,7 @@ from custom_components.intake.found import (
     Found,
 )
 from custom_components.intake.geometry import geometry_of
-from custom_components.intake.series import Part, along_normal, is_localiser
+from custom_components.intake.series import Part, along_normal
 
 LEAST_SLICES = 8
 """A volume has at least so many; a few slices alone are a localiser, a test of contrast agent, or a sample."""
@@ -70,7 +71,7 @@ def _check_kind(part: Part, found: Found) -> None:
         found.leave_out(NO_CT, f"modality is {first.modality}" if first.modality else "has no modality")
     elif not first.size:
         found.leave_out(NO_CT, "holds no image")
-    elif is_localiser(first):
+    elif is_localiser(first.image_type):
         found.leave_out(LOCALISER, "by its image type")
     elif first.sop_class.startswith(SECONDARY_CAPTURE):
         found.leave_out(PICTURE, "secondary capture, as of a screen or a dose report")

@@ -74,7 +74,10 @@ def test_a_folder_with_two_series_gives_a_case_for_each(tmp_path: Path) -> None:
     assert {case["source"] for case in cases} == {"patient (series 2)", "patient (series 10)"}
 
 
-@pytest.mark.parametrize(("modality", "kind", "found"), [("CT", "LOCALIZER", "localiser"), ("MR", "AXIAL", "MR")])
+@pytest.mark.parametrize(
+    ("modality", "kind", "found"),
+    [*(("CT", kind, "localiser") for kind in ("LOCALIZER", "SCOUT", "TOPOGRAM")), ("MR", "AXIAL", "MR")],
+)
 def test_dicom_without_a_ct_series_is_set_aside_with_what_was_found(
     tmp_path: Path, modality: str, kind: str, found: str
 ) -> None:
