@@ -56,7 +56,8 @@ def image_files(folder: str | Path, *, skip_dir: str | Path | None = None) -> di
     """Find the images in a folder and its subfolders by case id, see `custom_components.data.cases.find_cases`.
 
     Args:
-        folder: where to search; or a list of cases, see `custom_components.data.cases.read_datalist`.
+        folder: where to search; or a list of cases, in JSON with sections `test`, see
+            `custom_components.data.cases.read_datalist`.
         skip_dir: a folder inside it that is left out, because it holds segmentations.
 
     Returns:

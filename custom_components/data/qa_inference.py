@@ -33,7 +33,7 @@ def find_montage_cases(
     """List the cases of two folders whose montages are wanted, or of a folder of montages.
 
     Args:
-        images: folder of CTs, see `custom_components.data.cases.find_cases`.
+        images: folder or list of CTs, see `custom_components.data.case_files.image_files`.
         segmentations: folder of label maps, `<case>/<case>_seg.nii.gz` or `<case>` with the suffix of a volume, each
             on the grid of its CT.
         montages: folder of `<case>.png`, instead of the two.

@@ -166,6 +166,14 @@ def test_planes_montages_pairs_and_the_rating_page_show_a_series_as_they_show_ni
     assert pictures["nifti"] == pictures["dicom"]
 
 
+def test_montages_are_the_same_from_a_folder_and_from_a_list_of_images(inputs: Inputs, tmp_path: Path):
+    (tmp_path / "list.json").write_text(json.dumps([{"image": inputs.images["files"], "case_id": "a"}]))
+    for name, images in (("folder", inputs.folders["dicom"]), ("list", tmp_path / "list.json")):
+        (tmp_path / name).mkdir()
+        write_montages(images, tmp_path / "labels", tmp_path / name, **GRID, workers=0)
+    assert (tmp_path / "folder" / "a.png").read_bytes() == (tmp_path / "list" / "a.png").read_bytes()
+
+
 def test_files_in_any_order_give_one_volume(inputs: Inputs, tmp_path: Path):
     files = [str(tmp_path / file) for file in inputs.images["files"]]
     expected = read_volume(str(tmp_path / "dicom" / "a"))
