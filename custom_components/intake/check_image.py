@@ -70,7 +70,7 @@ def check_image(image: Image, ranges: BodyRanges | None = None) -> Looked:
             found.is_folder = _is_only_series(image)
         return Looked(found, tile)
     except Exception as error:
-        reason = _reason(error, image.paths)
+        reason = _reason(error, image)
         kind = next((kind for part, kind in KINDS if part in reason), UNREADABLE)
         found.leave_out(kind, reason)
         return Looked(found, None)
@@ -85,16 +85,22 @@ def _read(paths: Sequence[str]) -> MetaTensor:
 
 def _is_only_series(image: Image) -> bool:
     """Whether the reader finds the same slices by itself; it tells series apart by more than is looked at here."""
-    series = list_series(image.whole_folder)
+    try:
+        series = list_series(image.whole_folder)
+    except ValueError:  # it takes each slice for a series of its own
+        return False
     return len(series) == 1 and set(series[0].files) == set(image.paths)
 
 
-def _reason(error: Exception, paths: Sequence[str]) -> str:
-    """Why an image cannot be read, without its path and its name."""
-    text = one_line_reason(error, {"image": list(paths), SOURCE: "image"}).removeprefix("image: ")
-    for path in paths:
-        text = text.replace(Path(path).name, "image")
-    return text
+def _reason(error: Exception, image: Image) -> str:
+    """Why an image cannot be read, without its name, and without where it lies: folders are called after patients."""
+    texts: set[str] = set()
+    for path in map(Path, filter(None, (*image.paths, image.whole_folder))):
+        folders = [folder for folder in path.parents if folder.name]
+        for text in (path.name, *map(str, (path, *folders))):
+            texts |= {text, repr(text)[1:-1]}  # errors of the system show a path in the way of Python
+    item = {"image": sorted(texts), SOURCE: "image"}
+    return one_line_reason(error, item).removeprefix("image: ")
 
 
 def _look_at(volume: MetaTensor, found: Found, ranges: BodyRanges | None) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from custom_components.intake.found import Found, Image
 if TYPE_CHECKING:
     from custom_components.intake.check_image import Looked
 
-VERSION = f"{custom_components.__version__} 1"
+VERSION = f"{custom_components.__version__} 2"
 """Changes when the checks change, so that what was found with others does not count."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_files import write_series
 from intake_files import DATES, SECRET, scan, troubled_folder, write_nifti
@@ -129,6 +130,22 @@ def test_a_series_alone_in_its_folder_is_listed_as_the_folder(call, tmp_path: Pa
     listing = run(call, tmp_path / "in", tmp_path / "out").listing
     assert listing["unlabeled"] == [{"image": "../in/series", "case_id": "case_0001"}]
     assert read_volume(tmp_path / "out" / listing["unlabeled"][0]["image"]).shape == (1, 40, 36, 12)
+
+
+@pytest.mark.parametrize("tag", ["SliceThickness", "SeriesNumber"])
+def test_a_series_of_which_a_tag_differs_in_each_slice_is_used_and_its_folder_not_named(call, tmp_path: Path, tag: str):
+    folder = tmp_path / "in" / f"{SECRET} Beeblebrox"
+    write_series(folder, scan(0))
+    for number, path in enumerate(sorted(folder.iterdir())):
+        slice_ = pydicom.dcmread(path)
+        setattr(slice_, tag, f"{3 + number / 1000:.3f}" if tag == "SliceThickness" else number)
+        slice_.save_as(path)
+    found = run(call, tmp_path / "in", tmp_path / "out")
+    assert (found.rows["case_0001"]["status"], found.rows["case_0001"]["reason"]) == ("usable", "")
+    assert SECRET not in found.printed + (found.output / "intake.csv").read_text()
+    (case,) = inference_cases(datalist=found.output / "dataset.json", section="unlabeled", output_dir=tmp_path / "seg")
+    assert len(case["image"]) == 12
+    np.testing.assert_array_equal(VolumeReader().get_data(tuple(case["image"]))[0], scan(0))
 
 
 def test_nothing_that_identifies_a_patient_is_written_or_printed(call, folder: Path, tmp_path: Path):

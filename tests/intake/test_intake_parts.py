@@ -17,6 +17,7 @@ from PIL import Image as Picture
 from custom_components.body_part.network import SliceRegressor
 from custom_components.intake.body_range import BodyRanges
 from custom_components.intake.case_names import name_cases
+from custom_components.intake.check_image import check_image
 from custom_components.intake.contact_sheet import RED, Shown, write_contact_sheets
 from custom_components.intake.found import Found, Image
 from custom_components.intake.geometry import geometry_of
@@ -120,3 +121,23 @@ def test_the_command_tells_the_part_of_the_body_with_weights(call, tmp_path: Pat
     code, _, err = call(*words, "--body_part_path", tmp_path / "weights.pt")
     assert code == 2
     assert f"error: {tmp_path}/weights.pt holds no weights of a body-part regressor" in err
+
+
+def test_no_reason_holds_a_name_or_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "Zaphod Beeblebrox" / "CT"
+    path = folder / "Z\udcfcrich.nii.gz"
+    one = Image("a", (str(path),), Found("DICOM"), str(folder))
+    for error in (
+        ValueError(f"{folder}: found CT (1 files), expected a CT series of several slices"),
+        ValueError(f"{'x' * 270} {path}: damaged"),
+        OSError(2, "No such file", str(path)),
+        RuntimeError(f"in {folder.parent}: {path.name}"),
+    ):
+
+        def fail(paths, error=error):
+            raise error
+
+        monkeypatch.setattr("custom_components.intake.check_image._read", fail)
+        reason = check_image(one).found.reason
+        assert reason
+        assert not any(word in reason for word in ("Zaphod", "rich", str(tmp_path))), reason
