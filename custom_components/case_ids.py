@@ -29,11 +29,21 @@ def case_id_of(path: str | PathLike[str]) -> str:
         >>> [case_id_of(path) for path in ("/data/a.1.2.nii.gz", "b.NRRD", "c.dcm", "1.2.840.10008")]
         ['a.1.2', 'b', 'c', '1.2.840.10008']
     """
-    name = PurePath(path).name
+    name = readable(PurePath(path).name)
     for suffix in (*VOLUME_SUFFIXES, *DICOM_SUFFIXES):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)] or name
     return name
+
+
+def readable(name: str) -> str:
+    r"""Give a name of a file as text that can be printed and written: bytes that are not UTF-8 become `�`.
+
+    Example:
+        >>> readable("M\udcfcller") == "M\ufffdller"
+        True
+    """
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def check_case_id(case_id: str) -> str:

@@ -19,6 +19,20 @@ def partial_path(path: str | os.PathLike) -> Path:
     return path.with_name(f".partial_{path.name}")
 
 
+def utf8_path(path: str | os.PathLike) -> str:
+    """Return a path as text for ITK, which opens only names in UTF-8.
+
+    Raises:
+        ValueError: it holds other bytes.
+    """
+    text = os.fspath(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("its name, or that of a folder, is not UTF-8: rename it") from None
+    return text
+
+
 @contextmanager
 def complete_file(path: str | os.PathLike) -> Iterator[Path]:
     """Give the name to write to, and rename it when all is written; after an error nothing is left of it.

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, check_case_id
+from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, check_case_id, readable
 from custom_components.data.datalist import datalist_entries
 from custom_components.data.dicom import list_series
 from custom_components.data.dicom_kinds import has_dicom_magic, is_dicom_name
@@ -123,7 +123,7 @@ def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -
         volumes = set(images)
         slices = [name for name in names if name not in volumes and is_dicom_name(name)]
         if any(name.lower().endswith(".dcm") or has_dicom_magic(Path(folder, name)) for name in slices):
-            cases += _dicom_cases(root, Path(folder), Path(folder).resolve().name)
+            cases += _dicom_cases(root, Path(folder), readable(Path(folder).resolve().name))
         else:
             ignored += len(slices)
         ignored += len(names) - len(images) - len(slices)
@@ -190,9 +190,9 @@ def _case(root: Path, path: Path, case_id: str) -> Case:
 
 def _source(root: Path, path: Path) -> str:
     try:
-        return path.relative_to(root).as_posix() if path != root else path.resolve().name
+        return readable(path.relative_to(root).as_posix() if path != root else path.resolve().name)
     except ValueError:
-        return path.name  # outside of the folder: nothing of where it lies
+        return readable(path.name)  # outside of the folder: nothing of where it lies
 
 
 def _dicom_cases(root: Path, folder: Path, case_id: str) -> list[Case]:

@@ -102,7 +102,7 @@ def write_entries(output: str | Path, entries: Sequence[Mapping[str, Any]]) -> N
 
 def _write(content: Any, output: Path) -> None:
     with complete_file(output) as partial:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _moved(entry: Any, base: Path, folder: Path) -> Any:

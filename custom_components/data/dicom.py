@@ -12,6 +12,7 @@ import numpy as np
 
 from custom_components.data.dicom_geometry import MOST_TILT, UNEVEN, heights_of, tilt_of
 from custom_components.data.dicom_kinds import is_localiser
+from custom_components.files import utf8_path
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def list_series(folder: str | Path) -> list[Series]:
     names = itk.GDCMSeriesFileNames.New()
     names.SetUseSeriesDetails(True)
     with quiet_itk():
-        names.SetDirectory(str(folder))
+        names.SetDirectory(utf8_path(folder))
         found = [tuple(names.GetFileNames(uid)) for uid in names.GetSeriesUIDs()]
     series, others = [], []
     for files in found:

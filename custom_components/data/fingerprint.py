@@ -34,7 +34,7 @@ def fingerprint(image: str | Sequence[str | Path], *context: str) -> str:
             files.append((path, status))
     digest = hashlib.sha256()
     for file, status in sorted(files, key=lambda one: one[0]):
-        digest.update(f"{file.name}/{status.st_size}/{status.st_mtime_ns}\n".encode())
+        digest.update(f"{file.name}/{status.st_size}/{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     for text in context:
         digest.update(f"{text}\n".encode())
     return digest.hexdigest()[:16]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from custom_components.case_ids import case_id_of
+from custom_components.case_ids import case_id_of, readable
 
 
 def image_paths(image: Any, base: Path) -> str | list[str]:
@@ -43,4 +43,4 @@ def default_case_id(image: str | Sequence[str]) -> str:
         ['a', 'ct']
     """
     path = Path(image) if isinstance(image, str) else Path(image[0]).parent
-    return path.resolve().name if path.is_dir() else case_id_of(path)
+    return readable(path.resolve().name) if path.is_dir() else case_id_of(path)

@@ -63,7 +63,7 @@ def write_qa_datalist(
     codes = {section: _count(entries) for section, entries in lists.items()}
     split = {"seed": seed, "fractions": fractions, "codes": codes, "unrated": found.unrated}
     with complete_file(output) as partial:
-        partial.write_text(json.dumps({**lists, "split": split}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps({**lists, "split": split}, indent=2) + "\n", encoding="utf-8")
     return codes
 
 

@@ -19,6 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from custom_components.data.dicom import list_series, read_series
 from custom_components.data.dicom_kinds import has_dicom_magic
+from custom_components.files import utf8_path
 from custom_components.transforms.check_volume import check_shape
 
 
@@ -51,9 +52,11 @@ class VolumeReader(ImageReader):
         try:
             if not path.exists():
                 raise ValueError("file not found")
-            if len(img) > 1 or path.is_dir() or has_dicom_magic(path):
-                return _read_dicom(img)
-            return _read_nifti(path) if path.name.lower().endswith((".nii", ".nii.gz")) else _read_itk(path)
+            is_dicom = len(img) > 1 or path.is_dir() or has_dicom_magic(path)
+            if not is_dicom and path.name.lower().endswith((".nii", ".nii.gz")):
+                return _read_nifti(path)
+            paths = tuple(map(utf8_path, img))
+            return _read_dicom(paths) if is_dicom else _read_itk(path)
         except (EOFError, zlib.error) as error:
             raise ValueError(f"{path}: truncated or damaged: {error}") from error
         except (ImageFileError, HeaderDataError) as error:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from custom_components.case_ids import case_id_of
+from custom_components.case_ids import case_id_of, readable
 from custom_components.files import complete_file
 from custom_components.intake.found import Image
 
@@ -60,7 +60,7 @@ def _next_number(taken: set[str]) -> str:
 
 def _name_of(image: Image) -> str:
     path = Path(image.paths[0])
-    return (path.parent.name if image.found.format == "DICOM" else case_id_of(path)) or "case"
+    return (readable(path.parent.name) if image.found.format == "DICOM" else case_id_of(path)) or "case"
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -40,7 +40,7 @@ def write_listing(path: str | Path, images: Mapping[str, Image], cases: Mapping[
             lists[section].append(entry)
     content = {"name": "intake", "modality": {"0": "CT"}, **lists}
     with complete_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _paths(image: Image, found: Found, folder: Path) -> str | list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_files import write_series
-from intake_files import DATES, SECRET, scan, troubled_folder, write_nifti
+from intake_files import DATES, SECRET, scan, troubled_folder, write_itk, write_nifti
 
 from custom_components.data.cases import inference_cases
 from custom_components.data.readers import VolumeReader, read_volume
@@ -161,6 +162,27 @@ def test_nothing_that_identifies_a_patient_is_written_or_printed(call, folder: P
                 assert word.lower() not in path.name.lower()
     text = (found.output / "dataset.json").read_text()
     assert not any(word in text for word in (*DATES, "Beeblebrox", "General"))
+
+
+def test_names_that_are_not_utf_8_end_nothing(call, tmp_path: Path):
+    name = os.fsdecode(b"M\xfcller")
+    try:
+        write_nifti(tmp_path / "in" / "a.nii.gz", scan(0)).rename(tmp_path / "in" / f"{name}.nii.gz")
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    write_itk(tmp_path / "in" / "a.nrrd", scan(1)).rename(tmp_path / "in" / f"{name}.nrrd")
+    write_series(tmp_path / "in" / name, scan(2))
+    found = run(call, tmp_path / "in", tmp_path / "out")
+    rows = [(row["format"], row["reason"]) for row in found.rows.values()]
+    fault = "its name, or that of a folder, is not UTF-8: rename it"
+    assert sorted(rows) == [("DICOM", fault), ("NIfTI", ""), ("NRRD", fault)]
+    (case,) = inference_cases(datalist=found.output / "dataset.json", section="unlabeled", output_dir=tmp_path / "seg")
+    np.testing.assert_array_equal(VolumeReader().get_data((case["image"],))[0], scan(0))
+    named = run(call, tmp_path / "in", tmp_path / "named", "--keep_names")
+    assert sorted(named.rows) == ["M�ller", "M�ller_2", "M�ller_3"]
+    cases = inference_cases(tmp_path / "in", output_dir=tmp_path / "seg")
+    (case,) = cases
+    assert case["error"].startswith("case id 'M�ller' belongs to 3 images: M�ller, M�ller.nii.gz")
 
 
 def test_finished_images_are_not_read_again_unless_they_change(call, tmp_path: Path):
