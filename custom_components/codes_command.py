@@ -156,7 +156,7 @@ def split(
     Args:
         output: JSON to write.
         codes: files of codes.
-        images: folders of CTs, or lists of them (JSON or CSV).
+        images: folders of CTs, or a dataset.json, such as that of intake.
         segmentations: folders of segmentations, one for each file of codes.
         montages: folders of <case>.png instead, one for each file of codes.
         truth: folders of true labels.

@@ -266,7 +266,7 @@ def adversarial(
     phantoms, those of the simulated rater.
 
     Args:
-        images: folder of CTs, or a list of them (JSON or CSV).
+        images: folder of CTs, or a dataset.json, such as that of intake.
         segmentations: folder of <case>/<case>_seg.nii.gz or <case>.nii.gz.
         output: folder to write to.
         discriminator_path: weights of the discriminator that is fooled.

@@ -53,7 +53,7 @@ def report(
             written without it.
         name_before: what the set before is called.
         name_after: what the sets after are called, one name for each.
-        images: folder of CTs, or a list of them (JSON or CSV), for pairs of montages; needs the segmentations.
+        images: folder of CTs, or a dataset.json, for pairs of montages; needs the segmentations.
         segmentations_before: their folder; a rating of a segmentation that has changed since does not count.
         segmentations_after: their folders, one for each set after.
         truth: folder of true labels, for the Dice of each organ; needs the segmentations.

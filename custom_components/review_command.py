@@ -60,7 +60,7 @@ def review(
     Args:
         cohort: folder with the folders images (or imagesTs) and segmentations; or of segmentations as an inference
             writes them, with --images; or of ready montages <case>.png.
-        images: folder of CTs, or a list of them (JSON or CSV).
+        images: folder of CTs, or a dataset.json, such as that of intake.
         segmentations: folder of label maps; several with commas between them, one for each model.
         montages: folder of <case>.png instead of images and segmentations; several with commas.
         models: a name for each folder; if not given, the folders' names where there are several.
@@ -234,7 +234,7 @@ def _found(root: Path, images: str) -> tuple[str, str, str]:
         return "", "", str(root)
     raise ValueError(
         f"cohort is {root}, found neither a folder segmentations nor montages <case>.png, "
-        "expected one of them, or --images with a folder of CTs"
+        "expected one of them, or --images with a folder of CTs or a dataset.json"
     )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of
-from custom_components.data.cases import find_cases, read_datalist
+from custom_components.data.cases import Case, find_cases, read_all_lists, read_datalist
 from custom_components.data.layout import ERROR, segmentation_path
 
 MONTAGE_SUFFIX = ".png"
+LIST_SUFFIXES = (".json", ".csv")
+"""Of the name of a list of cases, which can stand in place of a folder of images."""
 
 
 def volume_files(folder: str | Path) -> dict[str, list[Path]]:
@@ -52,33 +55,43 @@ def montage_files(folder: str | Path) -> dict[str, list[Path]]:
     return dict(found)
 
 
-def image_files(folder: str | Path, *, skip_dir: str | Path | None = None) -> dict[str, list[Path] | str]:
-    """Find the images in a folder and its subfolders by case id, see `custom_components.data.cases.find_cases`.
+def image_files(images: str | Path, *, skip_dir: str | Path | None = None) -> dict[str, list[Path] | str]:
+    """Find images by case id: those in a folder and its subfolders, or those of a list.
 
     Args:
-        folder: where to search; or a list of cases, in JSON with sections `test`, see
-            `custom_components.data.cases.read_datalist`.
-        skip_dir: a folder inside it that is left out, because it holds segmentations.
+        images: a folder, see `custom_components.data.cases.find_cases`; or a list of cases, see
+            `custom_components.data.cases.read_datalist`: `dataset.json`, of which all lists count but `left_out`,
+            or one of them as `dataset.json:unlabeled`; or a CSV.
+        skip_dir: a folder inside the folder that is left out, because it holds segmentations.
 
     Returns:
         For each case one path (a file, or a folder with one DICOM series), several (the slices of one of several DICOM
         series), or the reason why it has none.
 
     Raises:
-        ValueError: it is neither a folder nor a list, or holds no image.
+        ValueError: it is neither, or holds no image.
     """
     try:
-        is_list = Path(folder).suffix.lower() in (".json", ".csv") and Path(folder).is_file()
-        cases = read_datalist(folder) if is_list else find_cases(folder, skip_dir=skip_dir)
+        cases = _listed_cases(str(images)) or find_cases(images, skip_dir=skip_dir)
     except ValueError as error:
         text = str(error).replace("output_dir is", "segmentations is").replace("dataset_dir", "images")
-        raise ValueError(text) from None
+        raise ValueError(re.sub("^datalist is", "images is", text)) from None
     found: dict[str, list[Path] | str] = {}
     for case in cases:
         image = case.get("image")
         paths = [Path(image)] if isinstance(image, str) else [Path(one) for one in image or []]
         found[case[CASE_ID]] = case.get(ERROR, paths)
     return found
+
+
+def _listed_cases(images: str) -> list[Case]:
+    """The cases of a list, or nothing where it is none."""
+    path, colon, section = images, "", ""
+    if not os.path.exists(images):
+        path, colon, section = images.rpartition(":")
+    if not path.lower().endswith(LIST_SUFFIXES) or not os.path.isfile(path):
+        return []
+    return read_datalist(path, section=section) if colon else read_all_lists(path)
 
 
 def sha256_of(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.case_ids import CASE_ID, VOLUME_SUFFIXES, case_id_of, check_case_id, readable
-from custom_components.data.datalist import datalist_entries
+from custom_components.data.datalist import datalist_entries, datalist_sections
 from custom_components.data.dicom import list_series
 from custom_components.data.dicom_kinds import has_dicom_magic, is_dicom_name
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint, is_of_another_image
@@ -21,10 +21,14 @@ from custom_components.user_errors import exit_on_user_error
 
 ACCEPTED = f"{', '.join(VOLUME_SUFFIXES)} and folders of DICOM slices"
 
+LEFT_OUT = "left_out"
+"""Section of the images of a datalist that cannot be used."""
+
 logger = logging.getLogger(__name__)
 
 Case = dict[str, Any]
-"""`case_id`, `image` (path, or paths of the slices of one DICOM series), `source` (its name for people);
+"""`case_id`, `image` (path, or paths of the slices of one DICOM series), `source` (its name for people: that of its
+file or folder, or the case id where a list gives one);
 `error` if the case cannot be done, `skipped` if it need not be."""
 
 
@@ -119,11 +123,13 @@ def find_cases(dataset_dir: str | Path, *, skip_dir: str | Path | None = None) -
         results = [path_of("", Path(folder).name).name for path_of in (segmentation_path, dicom_seg_path)]
         names = sorted(name for name in names if name[0] != "." and name not in results)
         images = [name for name in names if name.lower().endswith(VOLUME_SUFFIXES)]
-        cases += [_case(root, Path(folder, name), case_id_of(name)) for name in images]
+        files = [Path(folder, name) for name in images]
+        cases += [_case(path, case_id_of(path), _source(root, path)) for path in files]
         volumes = set(images)
         slices = [name for name in names if name not in volumes and is_dicom_name(name)]
         if any(name.lower().endswith(".dcm") or has_dicom_magic(Path(folder, name)) for name in slices):
-            cases += _dicom_cases(root, Path(folder), readable(Path(folder).resolve().name))
+            path = Path(folder)
+            cases += _dicom_cases(path, readable(path.resolve().name), _source(root, path))
         else:
             ignored += len(slices)
         ignored += len(names) - len(images) - len(slices)
@@ -176,16 +182,40 @@ def read_datalist(path: str | Path, *, section: str = "test", base_dir: str | Pa
     return _one_image_each(cases)
 
 
+def read_all_lists(path: str | Path) -> list[Case]:
+    """Read the cases of all lists of a Decathlon JSON, but for `left_out`, where intake puts what cannot be used.
+
+    An image that is in several lists is one case. A CSV, and JSON without sections, is one list.
+
+    Raises:
+        ValueError: as `read_datalist`.
+    """
+    path = Path(path)
+    sections = datalist_sections(path)
+    if sections is None:
+        return read_datalist(path)
+    cases = {}
+    for section in sections:
+        for case in [] if section == LEFT_OUT else read_datalist(path, section=section):
+            cases[case[CASE_ID], str(case.get("image")), case.get(ERROR)] = case
+    if not cases:
+        raise ValueError(f"{path}: found no entries outside of {LEFT_OUT}, expected at least one")
+    return _one_image_each(cases.values())
+
+
 def _listed_cases(root: Path, image: str | list[str], case_id: Any) -> list[Case]:
-    checked = check_case_id(default_case_id(image) if case_id in (None, "") else str(case_id))
+    path = Path(image) if isinstance(image, str) else Path(image[0]).parent
+    if case_id in (None, ""):
+        checked, source = check_case_id(default_case_id(image)), _source(root, path)
+    else:  # perhaps so that no name of a file, often a patient's, gets into tables and logs
+        source = checked = check_case_id(str(case_id))
     if isinstance(image, list):
-        return [{CASE_ID: checked, "image": image, SOURCE: _source(root, Path(image[0]).parent)}]
-    path = Path(image)
-    return _dicom_cases(root, path, checked) if path.is_dir() else [_case(root, path, checked)]
+        return [{CASE_ID: checked, "image": image, SOURCE: source}]
+    return _dicom_cases(path, checked, source) if path.is_dir() else [_case(path, checked, source)]
 
 
-def _case(root: Path, path: Path, case_id: str) -> Case:
-    return {CASE_ID: case_id, "image": str(path), SOURCE: _source(root, path)}
+def _case(path: Path, case_id: str, source: str) -> Case:
+    return {CASE_ID: case_id, "image": str(path), SOURCE: source}
 
 
 def _source(root: Path, path: Path) -> str:
@@ -195,19 +225,18 @@ def _source(root: Path, path: Path) -> str:
         return readable(path.name)  # outside of the folder: nothing of where it lies
 
 
-def _dicom_cases(root: Path, folder: Path, case_id: str) -> list[Case]:
+def _dicom_cases(folder: Path, case_id: str, source: str) -> list[Case]:
     try:
         series = list_series(folder)
     except ValueError as error:
-        case = _case(root, folder, case_id)
-        return [{**case, ERROR: str(error).replace(str(folder), case[SOURCE])}]
+        return [{**_case(folder, case_id, source), ERROR: str(error).replace(str(folder), source)}]
     if len(series) == 1:
-        return [_case(root, folder, case_id)]
+        return [_case(folder, case_id, source)]
     return [
         {
             CASE_ID: f"{case_id}_{one.number}",
             "image": list(one.files),
-            SOURCE: f"{_source(root, folder)} (series {one.number})",
+            SOURCE: f"{source} (series {one.number})",
         }
         for one in series
     ]
@@ -221,8 +250,9 @@ def _one_image_each(cases: Iterable[Case]) -> list[Case]:
     unique = []
     for case_id, same in sorted(by_id.items()):
         if len(same) > 1:
-            sources = ", ".join(sorted(case[SOURCE] for case in same))
-            reason = f"case id {case_id!r} belongs to {len(same)} images: {sources}; name them apart in a datalist"
+            sources = ", ".join(sorted({case[SOURCE] for case in same}))
+            names = "" if sources == case_id else f": {sources}"
+            reason = f"case id {case_id!r} belongs to {len(same)} images{names}; name them apart in a datalist"
             unique.append({CASE_ID: case_id, SOURCE: sources, ERROR: reason})
         else:
             unique.append(same[0])

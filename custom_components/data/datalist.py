@@ -30,20 +30,28 @@ def datalist_entries(path: Path, section: str) -> list[Mapping[str, Any]]:
     Raises:
         ValueError: the list is absent or has another form.
     """
+    text = _read_text(path)
+    return _csv_entries(path, text) if path.suffix.lower() == ".csv" else _json_entries(path, text, section)
+
+
+def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ValueError(f"datalist is {path}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise ValueError(f"datalist is {path}: no text file, expected JSON or CSV") from None
-    return _csv_entries(path, text) if path.suffix.lower() == ".csv" else _json_entries(path, text, section)
+
+
+def _read_json(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"datalist is {path}: no JSON ({error}), expected JSON or a .csv") from None
 
 
 def _json_entries(path: Path, text: str, section: str) -> list[Mapping]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"datalist is {path}: no JSON ({error}), expected JSON or a .csv") from None
+    content = _read_json(path, text)
     if isinstance(content, dict):
         if section not in content:
             lists = ", ".join(key for key, value in content.items() if isinstance(value, list))
@@ -59,6 +67,18 @@ def _csv_entries(path: Path, text: str) -> list[Mapping]:
     if "image" not in (rows.fieldnames or []):
         raise ValueError(f"{path}: columns are {rows.fieldnames}, expected 'image' and optionally 'case_id'")
     return list(rows)
+
+
+def datalist_sections(path: Path) -> list[str] | None:
+    """Name the lists of a Decathlon JSON that have entries; None for a list of cases without sections.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    content = None if path.suffix.lower() == ".csv" else _read_json(path, _read_text(path))
+    if not isinstance(content, dict):
+        return None
+    return [name for name, value in content.items() if isinstance(value, list) and value]
 
 
 def copy_datalist(source: str | Path, output: str | Path, changes: Mapping[str, Sequence[Any]]) -> None:

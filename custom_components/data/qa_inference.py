@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from custom_components.anatomy import LabelSet, label_map
-from custom_components.case_ids import CASE_ID
+from custom_components.case_ids import CASE_ID, case_id_of, readable
 from custom_components.data.case_files import image_files, montage_files, sha256_of, volume_files
 from custom_components.data.case_table import Row
 from custom_components.data.cases import Case
@@ -33,7 +33,7 @@ def find_montage_cases(
     """List the cases of two folders whose montages are wanted, or of a folder of montages.
 
     Args:
-        images: folder or list of CTs, see `custom_components.data.case_files.image_files`.
+        images: folder of CTs, or a list of them, see `custom_components.data.case_files.image_files`.
         segmentations: folder of label maps, `<case>/<case>_seg.nii.gz` or `<case>` with the suffix of a volume, each
             on the grid of its CT.
         montages: folder of `<case>.png`, instead of the two.
@@ -125,8 +125,8 @@ def volume_case(case_id: str, cts: Found, labels: Found, context: Sequence[str] 
     """
     case: Case = {CASE_ID: case_id, SOURCE: case_id}
     image, segmentation = cts.get(case_id, "no image"), labels.get(case_id, "no segmentation")
-    if isinstance(image, list):
-        case[SOURCE] = image[0].name
+    if isinstance(image, list) and case_id_of(image[0]) == case_id:  # a list may have ids that tell nothing of files
+        case[SOURCE] = readable(image[0].name)
     for reason in (image, segmentation):
         if isinstance(reason, str):
             return {**case, ERROR: reason}

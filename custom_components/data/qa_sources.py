@@ -31,7 +31,7 @@ class QASource:
 
     Args:
         codes: see `custom_components.data.codes.load_codes`.
-        images: folder with a CT for each case.
+        images: folder with a CT for each case, or a list, see `custom_components.data.case_files.image_files`.
         segmentations: folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`.
         montages: folder of `<case>.png`, in place of images and segmentations.
         truth: folder of true labels in our numbering, named like segmentations.

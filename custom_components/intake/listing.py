@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.case_ids import CASE_ID
+from custom_components.data.cases import LEFT_OUT
 from custom_components.data.datalist import relative_path
 from custom_components.files import complete_file
 from custom_components.intake.found import Found, Image
@@ -31,11 +32,11 @@ def write_listing(path: str | Path, images: Mapping[str, Image], cases: Mapping[
         OSError: the file cannot be written.
     """
     path = Path(path)
-    lists: dict[str, list[dict[str, Any]]] = {section: [], "left_out": []}
+    lists: dict[str, list[dict[str, Any]]] = {section: [], LEFT_OUT: []}
     for case_id, found in cases.items():
         entry = {"image": _paths(images[case_id], found, path.absolute().parent), CASE_ID: case_id}
         if found.kind:
-            lists["left_out"].append({**entry, "reason": found.why})
+            lists[LEFT_OUT].append({**entry, "reason": found.why})
         else:
             lists[section].append(entry)
     content = {"name": "intake", "modality": {"0": "CT"}, **lists}

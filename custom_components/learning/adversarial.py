@@ -84,7 +84,7 @@ def fool_cohort(
     A case that cannot be read is set aside with a warning.
 
     Args:
-        images: folder of CTs.
+        images: folder of CTs, or a list of them, see `custom_components.data.case_files.image_files`.
         segmentations: folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`.
         output_dir: where `<case>/<case>_seg.nii.gz` go, on the grids of the CTs.
         gradient: of the discriminator.

@@ -49,7 +49,7 @@ def write_montages(
     settings are the same.
 
     Args:
-        images: folder or list of CTs, see `custom_components.data.case_files.image_files`.
+        images: folder of CTs, or a list of them, see `custom_components.data.case_files.image_files`.
         segmentations: folder of `<case>/<case>_seg.nii.gz`, or `<case>` with the suffix of a volume.
         output_dir: where to; made if missing.
         label_set: how the segmentations are numbered.

@@ -37,7 +37,7 @@ class Source:
 
     Attributes:
         model: name of it; empty if there is only one.
-        images: folder of CTs.
+        images: folder of CTs, or a list of them, see `custom_components.data.case_files.image_files`.
         segmentations: folder of label maps.
         montages: folder of `<case>.png`, instead of the two.
         scores: CSVs of QA scores, of the discriminator and perhaps of another one.

@@ -155,7 +155,7 @@ def test_a_list_names_the_slices_of_one_of_several_series(tmp_path: Path) -> Non
     (tmp_path / "list.json").write_text(json.dumps({"test": entries[:2], "absent": entries[2:]}))
     cases = inference_cases(datalist=tmp_path / "list.json", output_dir=tmp_path / "out")
     assert [(case["case_id"], case["source"]) for case in cases] == [
-        ("p7", "scans/patient"), ("patient", "scans/patient"),
+        ("p7", "p7"), ("patient", "scans/patient"),
     ]  # fmt: skip
     assert cases[0]["image"] == [str(tmp_path / one) for one in slices]
     assert VolumeReader().get_data(tuple(cases[0]["image"]))[0].shape == (6, 5, 3)

@@ -87,7 +87,7 @@ def test_training_and_unlabelled_entries_may_be_a_folder_or_the_files_of_a_serie
 def test_an_inference_list_may_name_the_files_of_a_series(inputs: Inputs, tmp_path: Path):
     path = listed(tmp_path, test=[inputs.images["folder"], {"image": inputs.images["files"], "case_id": "b"}])
     cases = inference_cases(output_dir=tmp_path / "out", datalist=path)
-    assert [(case["case_id"], case["source"]) for case in cases] == [("a", "dicom/a"), ("b", "dicom/a")]
+    assert [(case["case_id"], case["source"]) for case in cases] == [("a", "dicom/a"), ("b", "b")]
     one, other = DataLoader(SetAsideDataset(cases, ct_preprocessing(**GRID)), batch_size=1)
     assert torch.equal(one["image"], other["image"])
 

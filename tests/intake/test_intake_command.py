@@ -16,10 +16,15 @@ import pydicom
 import pytest
 from dicom_files import write_series
 from intake_files import DATES, SECRET, scan, troubled_folder, write_itk, write_nifti
+from monai.transforms import LoadImage
 
 from custom_components.data.cases import inference_cases
+from custom_components.data.layout import segmentation_path
+from custom_components.data.qa_sources import QASource, source_entries
 from custom_components.data.readers import VolumeReader, read_volume
 from custom_components.intake.look import look
+from custom_components.review.cohort import Cohort
+from custom_components.review_command import find_sources
 
 USABLE = {"Zaphod", "Zaphod_1", "a", "good", "good_2", "mixed", "padded"}
 LEFT_OUT = {
@@ -147,6 +152,30 @@ def test_a_series_of_which_a_tag_differs_in_each_slice_is_used_and_its_folder_no
     (case,) = inference_cases(datalist=found.output / "dataset.json", section="unlabeled", output_dir=tmp_path / "seg")
     assert len(case["image"]) == 12
     np.testing.assert_array_equal(VolumeReader().get_data(tuple(case["image"]))[0], scan(0))
+
+
+def test_montages_are_drawn_and_scored_of_what_is_listed(call, folder: Path, tmp_path: Path):
+    """With the ids that the listing has, which the files do not."""
+    listing = run(call, folder, tmp_path / "out").output / "dataset.json"
+    cases = inference_cases(datalist=listing, section="unlabeled", output_dir=tmp_path / "segmentations")
+    assert len(cases) == len(USABLE)
+    for case in cases:
+        image = LoadImage(reader=VolumeReader(), image_only=True)(case["image"])
+        labels = np.where(image.numpy() > 0, 6, 0).astype(np.uint8)
+        path = segmentation_path(tmp_path / "segmentations", case["case_id"])
+        write_nifti(path, labels, image.affine.numpy())
+    words = ("montage", listing, tmp_path / "segmentations", tmp_path / "montages", "--workers", 0)
+    code, out, err = call(*words, "--pixdim", "3,3,4", "--roi_size", "16,16,9", "--body_part_path", "none")
+    assert (code, out) == (0, f"7 montages; see {tmp_path}/montages/montages.csv\n"), err
+    names = {case["case_id"] for case in cases}
+    assert {path.stem for path in (tmp_path / "montages").glob("*.png")} == names
+    assert SECRET not in (tmp_path / "montages" / "montages.csv").read_text() + out
+    (source,) = find_sources(str(tmp_path / "segmentations"), images=str(listing))
+    items = Cohort([source], tmp_path / "review").find()
+    assert {item.case_id for item in items if not item.fault} == names
+    (tmp_path / "codes.csv").write_text("case_id,code\n" + "".join(f"{name},0\n" for name in sorted(names)))
+    rated = QASource(tmp_path / "codes.csv", images=listing, segmentations=tmp_path / "segmentations")
+    assert {entry["case_id"] for entry in source_entries(rated).entries} == names
 
 
 def test_nothing_that_identifies_a_patient_is_written_or_printed(call, folder: Path, tmp_path: Path):
