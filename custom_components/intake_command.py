@@ -18,6 +18,8 @@ def intake(
     *,
     output: str = "intake",
     body_part_path: str = "auto",
+    body_part_scores: tuple[float, float] = (-6.0, 6.0),
+    body_part_repair: bool = False,
     section: str = "unlabeled",
     keep_names: bool = False,
     workers: int | None = None,
@@ -34,6 +36,8 @@ def intake(
         output: folder to write to.
         body_part_path: weights of a body-part regressor; auto: those of baseline_seg, if it has any; none: leave the
             part of the body out.
+        body_part_scores: slice scores of the uppermost and of the lowest slice that are needed, as in what follows.
+        body_part_repair: use scans whose slices are in reverse order, as what follows turns them.
         section: of dataset.json that takes what can be used: unlabeled, or test.
         keep_names: name cases after their files, or the folders of their slices.
         workers: processes; default one for each processor, 0 for the command's own.
@@ -42,13 +46,12 @@ def intake(
     from custom_components.intake.look_over import CSV, LISTING, look_over
     from custom_components.options import flag
 
-    crop = chosen_crop(body_part_path)
-    weights = crop.path if crop else ""
+    crop = chosen_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair"))
     found = look_over(
-        folder, output, weights=weights, workers=workers, section=section, keep_names=flag(keep_names, "keep_names")
+        folder, output, crop=crop, workers=workers, section=section, keep_names=flag(keep_names, "keep_names")
     )
-    _print(found, with_body=bool(weights))
-    if body_part_path == "auto" and not weights:
+    _print(found, with_body=crop is not None)
+    if body_part_path == "auto" and crop is None:
         print("the part of the body was not looked at: baseline_seg has no models/body_part.pt, see body_part.yaml")
     if all(one.kind for one in found.cases.values()):
         raise SystemExit(f"error: none of {len(found.cases)} images can be used; see {Path(output, CSV)}")

@@ -154,6 +154,7 @@ def _check_values(voxels: NDArray, found: Found) -> None:
 
 def _check_body(ras: NDArray, affine: NDArray[np.float64], found: Found, ranges: BodyRanges) -> None:
     volume = MetaTensor(torch.from_numpy(np.ascontiguousarray(ras))[None], affine=torch.as_tensor(affine))
-    found.body, reason = ranges(volume)
+    found.body, reason, notes = ranges(volume)
+    found.notes += notes
     if reason:
         found.leave_out(BODY_PART, reason)

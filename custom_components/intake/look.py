@@ -10,21 +10,21 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from custom_components.data.fingerprint import fingerprint
 from custom_components.intake.finished import Finished
 from custom_components.intake.found import UNREADABLE, Found, Image
 
 if TYPE_CHECKING:
+    from custom_components.body_part.body_part_crop import BodyPartCrop
     from custom_components.intake.body_range import BodyRanges
 
 
 class Task(NamedTuple):
-    """An image, the folder and the name of the file that takes what is found, and weights of the regressor if any."""
+    """An image, the folder and the name of the file that takes what is found, and the crop to the abdomen if any."""
 
     image: Image
     folder: Path
     name: str
-    weights: str
+    crop: BodyPartCrop | None = None
 
 
 def look(task: Task) -> Found:
@@ -36,17 +36,17 @@ def look(task: Task) -> Found:
     """
     from custom_components.intake.check_image import check_image
 
-    looked = check_image(task.image, _body_ranges(task.weights, fingerprint(task.weights)) if task.weights else None)
+    looked = check_image(task.image, _body_ranges(task.crop, str(task.crop)) if task.crop else None)
     Finished(task.folder).write(task.name, looked)
     return looked.found
 
 
 @functools.lru_cache(maxsize=1)
-def _body_ranges(weights: str, version: str) -> BodyRanges:
+def _body_ranges(crop: BodyPartCrop, version: str) -> BodyRanges:
     """Read the weights once in each process, and again when they change."""
     from custom_components.intake.body_range import BodyRanges
 
-    return BodyRanges.load(weights)
+    return BodyRanges.of(crop)
 
 
 def killed(task: Task) -> Found:

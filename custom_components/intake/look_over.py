@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from custom_components.data.fingerprint import fingerprint
+from custom_components.body_part.body_part_crop import BodyPartCrop
 from custom_components.intake.case_names import name_cases
 from custom_components.intake.contact_sheet import Shown, write_contact_sheets
 from custom_components.intake.duplicates import leave_out_duplicates
@@ -37,7 +37,7 @@ def look_over(
     folder: str | Path,
     output: str | Path,
     *,
-    weights: str = "",
+    crop: BodyPartCrop | None = None,
     workers: int | None = None,
     section: str = "unlabeled",
     keep_names: bool = False,
@@ -50,7 +50,7 @@ def look_over(
     Args:
         folder: with NIfTI, NRRD, MHA and DICOM files at any depth.
         output: folder to write to; made if missing, and left out where it lies in the other one.
-        weights: of the body-part regressor; without them the part of the body is not looked at.
+        crop: to the abdomen, as in the inference to come; without it the part of the body is not looked at.
         workers: processes; default one for each processor, 0 for this one.
         section: of `dataset.json` that takes what can be used: `unlabeled` or `test`.
         keep_names: name cases after their files and folders.
@@ -62,8 +62,6 @@ def look_over(
     if section not in SECTIONS:
         raise ValueError(f"section is {section!r}, expected {' or '.join(SECTIONS)}")
     output, workers = Path(output), (os.cpu_count() or 1) if workers is None else workers
-    if weights and not Path(weights).is_file():
-        raise ValueError(f"{weights}: no such file, expected the weights of a body-part regressor")
     with tqdm(desc="files", unit="file") as progress:
         tree = sort_files(folder, skip_dir=output, progress=progress.update)
     images = images_of(tree, folder, workers=workers)
@@ -71,8 +69,8 @@ def look_over(
         raise ValueError(f"folder is {folder}, found {_what(tree)}, expected NIfTI, NRRD, MHA or DICOM")
     output.mkdir(parents=True, exist_ok=True)
     by_id = dict(sorted(zip(name_cases(images, output / IDS, keep_names=keep_names), images, strict=True)))
-    finished = Finished(output / FINISHED, fingerprint(weights) if weights else "")
-    tasks = _tasks(by_id, finished, weights)
+    finished = Finished(output / FINISHED, str(crop) if crop else "")
+    tasks = _tasks(by_id, finished, crop)
     cases = {case_id: image.found for case_id, image in by_id.items()}
     cases.update(_look_at(tasks, finished, workers))
     leave_out_duplicates(cases)
@@ -83,14 +81,14 @@ def look_over(
     return LookedOver(cases, tree)
 
 
-def _tasks(images: Mapping[str, Image], finished: Finished, weights: str) -> dict[str, Task]:
+def _tasks(images: Mapping[str, Image], finished: Finished, crop: BodyPartCrop | None) -> dict[str, Task]:
     """The images whose headers do not tell already that they cannot be used."""
     tasks = {}
     for case_id, image in images.items():
         if image.found.kind:
             continue
         try:
-            tasks[case_id] = Task(image, finished.folder, finished.name_of(image), weights)
+            tasks[case_id] = Task(image, finished.folder, finished.name_of(image), crop)
         except OSError as error:
             image.found.leave_out(UNREADABLE, str(error.strerror))
     return tasks

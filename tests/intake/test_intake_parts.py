@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
-from body_part_volumes import regressor, trunk
+from body_part_volumes import regressor, trunk, write_regressor
 from intake_files import scan, write_nifti
 from monai.data import MetaTensor
 from monai.transforms import Orientation
@@ -99,6 +99,36 @@ def test_the_part_of_the_body_is_told_by_slice_scores(volume, scores: tuple[floa
     assert found.scores == pytest.approx(scores, abs=0.2)
     assert found.reason.startswith(reason)
     assert bool(found.reason) == bool(reason)
+
+
+@pytest.mark.parametrize(("repair", "shown"), [(False, (4.7, -4.7)), (True, (-4.7, 4.7))])
+def test_slices_in_reverse_order_are_no_reason_where_they_are_turned(repair: bool, shown: tuple[float, float]):
+    found = BodyRanges(regressor(), repair=repair)(cast(MetaTensor, trunk(-150, 150).flip(3)))
+    assert found.scores == pytest.approx(shown, abs=0.2)
+    assert found.reason.startswith("has its slices in reverse order") is not repair
+    assert found.notes == (("slices are in reverse order; turned by --body_part_repair true",) if repair else ())
+
+
+def test_the_wanted_scores_are_those_of_the_command():
+    volume = cast(MetaTensor, Orientation("RAS", labels=None)(trunk(0, 192)))
+    assert BodyRanges(regressor())(volume).reason == ""
+    reason = BodyRanges(regressor(), scores=(1, 6))(volume).reason
+    assert reason.endswith("expected those of the abdomen, 1 to 6")
+
+
+def test_what_was_found_with_another_crop_does_not_count(call, tmp_path: Path):
+    weights = write_regressor(tmp_path / "body_part.pt")
+    write_nifti(tmp_path / "in" / "a.nii.gz", scan(0))
+    words = ("intake", tmp_path / "in", "--output", tmp_path / "out", "--workers", 0, "--body_part_path", weights)
+    options = ((), ("--body_part_repair", "true"), ("--body_part_scores", "-5,5"), ())
+    counts = []
+    for more in options:
+        call(*words, *more)
+        counts.append(len(list((tmp_path / "out" / "finished").glob("*.json"))))
+    assert counts == [1, 2, 3, 3]
+    code, _, err = call(*words, "--body_part_scores", "5,-5")
+    assert code == 2
+    assert "error: body_part_scores is (5, -5), expected 2 numbers, the upper end of the body first" in err
 
 
 def test_the_command_tells_the_part_of_the_body_with_weights(call, tmp_path: Path):
