@@ -44,14 +44,19 @@ def _headers(paths: Sequence[Path], workers: int) -> list[Header]:
     workers = 0 if len(chunks) < 4 else workers  # a process takes longer to start than to read these
     headers: dict[int, list[Header]] = {}
     with tqdm(total=len(paths), desc="DICOM headers", unit="file", disable=not paths) as progress:
-        for number, found in run_all(read_headers, chunks, workers=workers, killed=_killed):
+        for number, found in run_all(read_headers, chunks, workers=workers, killed=_read_halves):
             headers[number] = found
             progress.update(len(found))
     return [header for number in sorted(headers) for header in headers[number]]
 
 
-def _killed(paths: Sequence[str]) -> list[Header]:
-    return [Header(path, fault="the process that read it was killed") for path in paths]
+def _read_halves(paths: Sequence[str]) -> list[Header]:
+    """Read what killed a process again, half by half, down to the file that does it."""
+    if len(paths) == 1:
+        return [Header(paths[0], fault="the process that read it was killed")]
+    halves = [paths[: len(paths) // 2], paths[len(paths) // 2 :]]
+    found = dict(run_all(read_headers, halves, workers=1, killed=_read_halves))
+    return [*found[0], *found[1]]
 
 
 def _of_parts(parts: Sequence[Part]) -> Iterable[Image]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +131,22 @@ def test_files_are_dicom_by_their_content_also_without_a_preamble(tmp_path: Path
     assert [path.name for path in tree.dicom] == ["0.of Miller", "1.of Miller", "old"]
     assert dict(tree.others) == {"other files": 1}
     assert (tree.volumes, tree.closed) == ([], 2)
+
+
+def read_or_die(paths: Sequence[str]) -> list[Header]:
+    if any(path.endswith("005.dcm") for path in paths):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read_headers(paths)
+
+
+def test_a_header_that_no_process_survives_costs_its_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_series(tmp_path / "in", scan(0)[..., :9])
+    tree = sort_files(tmp_path / "in", skip_dir=tmp_path / "out")
+    monkeypatch.setattr("custom_components.intake.images.CHUNK", 2)
+    monkeypatch.setattr("custom_components.intake.images.read_headers", read_or_die)
+    good, bad = sorted(images_of(tree, tmp_path / "in", workers=1), key=lambda image: -len(image.paths))
+    assert [Path(path).name for path in bad.paths] == ["slice005.dcm"]
+    assert len(good.paths) == 8
 
 
 def test_the_headers_read_by_several_processes_are_those_read_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
