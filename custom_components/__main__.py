@@ -147,8 +147,7 @@ def montage(
     A case that cannot be done is set aside with its reason in montages.csv; the exit code is 1.
 
     Args:
-        images: folder of CTs: NIfTI, NRRD, MHA, DICOM series; or a dataset.json, as intake writes it: all its lists but
-            left_out, or one as dataset.json:unlabeled.
+        images: folder of CTs: NIfTI, NRRD, MHA, DICOM series; or a dataset.json, such as that of intake.
         segmentations: folder of <case>/<case>_seg.nii.gz, or <case>.nii.gz.
         output: folder to write <case>.png and montages.csv to; finished cases of an interrupted run are kept.
         label_set: numbering of the segmentations: abdomen12 (ours), btcv, amos, flare22 or totalsegmentator.

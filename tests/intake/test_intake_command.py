@@ -154,7 +154,7 @@ def test_a_series_of_which_a_tag_differs_in_each_slice_is_used_and_its_folder_no
     np.testing.assert_array_equal(VolumeReader().get_data(tuple(case["image"]))[0], scan(0))
 
 
-def test_montages_are_drawn_and_scored_of_what_is_listed(call, folder: Path, tmp_path: Path):
+def test_what_is_listed_stands_for_the_folder_of_images_in_montage_review_and_split(call, folder: Path, tmp_path: Path):
     """With the ids that the listing has, which the files do not."""
     listing = run(call, folder, tmp_path / "out").output / "dataset.json"
     cases = inference_cases(datalist=listing, section="unlabeled", output_dir=tmp_path / "segmentations")
