@@ -34,8 +34,8 @@ def intake(
     Args:
         folder: with NIfTI, NRRD, MHA and DICOM files at any depth, mixed with whatever else.
         output: folder to write to.
-        body_part_path: weights of a body-part regressor; auto: those of baseline_seg, if it has any; none: leave the
-            part of the body out.
+        body_part_path: weights of a body-part regressor; auto: those that a bundle has, if any; none: leave the part
+            of the body out.
         body_part_scores: slice scores of the uppermost and of the lowest slice that are needed, as in what follows.
         body_part_repair: use scans whose slices are in reverse order, as what follows turns them.
         section: of dataset.json that takes what can be used: unlabeled, or test.

@@ -277,8 +277,8 @@ def adversarial(
         pixdim: voxel size in mm of the discriminator's grid.
         roi_size: voxels of its grid.
         hu_window: HU that are black and white.
-        body_part_path: weights of a body-part regressor, for the crop to the abdomen; auto: those of baseline_seg, if
-            it has any; none: no crop, as for phantoms of the small grid.
+        body_part_path: weights of a body-part regressor, for the crop to the abdomen; auto: those that a bundle
+            has, if any; none: no crop, as for phantoms of the small grid.
         body_part_scores: slice scores of the uppermost and of the lowest slice that are kept.
         body_part_repair: turn slices that are in reverse order, instead of setting the case aside.
         montage_size: rows and columns of its montage.

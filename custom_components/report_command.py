@@ -65,8 +65,8 @@ def report(
         truth_label_set: numbering of the truth.
         pixdim: voxel size of the montages in mm; 5.25,5.25,12 for phantoms of the small grid.
         roi_size: voxels of a slice, and number of slices; 64,64,32 for phantoms of the small grid.
-        body_part_path: weights of a body-part regressor, for the crop to the abdomen; auto: those of baseline_seg, if
-            it has any; none: no crop, as for phantoms of the small grid.
+        body_part_path: weights of a body-part regressor, for the crop to the abdomen; auto: those that a bundle
+            has, if any; none: no crop, as for phantoms of the small grid.
         body_part_scores: slice scores of the uppermost and of the lowest slice that are kept.
         body_part_repair: turn slices that are in reverse order, instead of setting the case aside.
         pairs: how many of the largest improvements to draw; new gross failures are drawn all.
