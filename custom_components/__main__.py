@@ -51,8 +51,8 @@ def phantom(
         shift: unlabeled and test cases vary from least_shift (0: like a labelled set) to this (1: a hospital archive).
         least_shift: above 0 the cohort has no easy cases.
         training_shift: the same limit for training and validation cases.
-        grid: small (64 x 64 x 32), paper (168 x 168 x 64), raw (512 x 512 x N, hospital form) or trunk (128 x 128 x N,
-            hospital form, to learn body parts from).
+        grid: small (64 x 64 x 32), paper (168 x 168 x 64), raw (512 x 512 x N, hospital form), trunk (the same with
+            128 x 128 pixels, to learn body parts from) or long (as trunk, from the thighs through the chest).
         workers: processes; default one for each processor.
     """
     from custom_components.data.phantom import write_cohort

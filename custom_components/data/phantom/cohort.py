@@ -106,7 +106,7 @@ def write_cohort(
         shift: unlabeled and test cases draw their shift from `least_shift` to this.
         least_shift: see `shift`; above 0 the cohort has no easy cases.
         training_shift: training and validation cases draw their shift from 0 to this.
-        grid: "small", "paper", "raw", "trunk" or a grid.
+        grid: "small", "paper", "raw", "trunk", "long" or a grid.
         workers: processes; default one for each processor.
 
     Raises:
