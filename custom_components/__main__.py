@@ -52,7 +52,7 @@ def phantom(
         least_shift: above 0 the cohort has no easy cases.
         training_shift: the same limit for training and validation cases.
         grid: small (64 x 64 x 32), paper (168 x 168 x 64), raw (512 x 512 x N, hospital form), trunk (the same with
-            128 x 128 pixels, to learn body parts from) or long (as trunk, from the thighs through the chest).
+            128 x 128 pixels, to learn body parts from) or long (as trunk, with more of chest and thighs).
         workers: processes; default one for each processor.
     """
     from custom_components.data.phantom import write_cohort

@@ -27,17 +27,19 @@ def draw_body_part(found: BodyPart, scores: Sequence[float], *, landmarks: Mappi
     """
     heights = found.slices.height
     mm = max(float(heights[-1]), 1.0)
-    figure = Figure(figsize=(10, min(11.0, 1.5 + 5 * mm / (PIXELS * PIXEL_MM))), dpi=110, layout="constrained")
+    edges = sorted(found.line.height_of(score) for score in scores)
+    bottom, top = min(0, edges[0]) - 10, max(mm, edges[1]) + 10
+    figure = Figure(figsize=(9, min(12.0, 1 + 4 * (top - bottom) / (PIXELS * PIXEL_MM))), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     plane, curve = figure.subplots(1, 2, sharey=True)
     _draw_plane(plane, found)
     _draw_scores(curve, found, landmarks or {})
-    edges = sorted(found.line.height_of(score) for score in scores)
     for axes in (plane, curve):
+        axes.set_box_aspect((top - bottom) / (PIXELS * PIXEL_MM))  # true to millimetres, and both of one height
         axes.axhspan(*edges, color="#56b4e9", alpha=0.15, linewidth=0)
         for edge in edges:
             axes.axhline(edge, color="#0072b2", linewidth=1)
-        axes.set_ylim(min(0, edges[0]) - 10, max(mm, edges[1]) + 10)
+        axes.set_ylim(bottom, top)
     plane.set_ylabel("mm above the first slice")
     curve.set_title(f"slice scores; kept: {scores[0]:g} to {scores[1]:g}")
     return figure
@@ -50,7 +52,7 @@ def _draw_plane(axes: Axes, found: BodyPart) -> None:
     side, half = PIXELS * PIXEL_MM / 2, (heights[1] - heights[0]) / 2
     axes.imshow(
         hu, cmap="gray", vmin=SHOWN_HU[0], vmax=SHOWN_HU[1], origin="lower", interpolation="bilinear",
-        extent=(-side, side, -half, heights[-1] + half), aspect="equal",
+        extent=(-side, side, -half, heights[-1] + half), aspect="auto",
     )  # fmt: skip
     axes.set_xlabel("mm; the patient's right is on the left")
     axes.set_title("middle coronal plane")

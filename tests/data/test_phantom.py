@@ -320,19 +320,13 @@ def test_the_command_writes_a_cohort_and_prints_its_datalist(tmp_path):
     assert done.stdout.strip() == str(tmp_path / "new" / "dataset.json")
 
 
-def test_a_scan_of_the_whole_trunk_may_go_on_without_changing_the_patient():
+def test_a_scan_may_go_on_without_changing_the_patient():
     plain, long = (RawForm(64, slice_mm=(5.0, 5.01), beyond_mm=beyond) for beyond in ((0.0, 0.0), (60.0, 210.0)))
-    heights = {}
-    for number in range(6):
+    for number in range(3):
         short, tall = (make_phantom((3, number), 0.5, grid=form) for form in (plain, long))
-        heights[number] = [phantom.image.shape[2] * 5 for phantom in (short, tall)]
-        if heights[number][0] == heights[number][1]:
-            assert np.array_equal(short.image, tall.image)  # of the abdomen alone
-            continue
-        liver = [
-            (phantom.label == 6).sum() * np.prod(np.linalg.norm(phantom.affine[:3, :3], axis=0))
+        assert short.image.shape[2] + 2 < tall.image.shape[2] <= short.image.shape[2] + 55
+        livers = [
+            (phantom.label == INDEX["liver"]).sum() * abs(np.linalg.det(phantom.affine[:3, :3]))
             for phantom in (short, tall)
         ]
-        assert liver[1] == pytest.approx(liver[0], rel=0.05)
-    assert any(tall > short + 50 for short, tall in heights.values())
-    assert all(tall <= short + 275 for short, tall in heights.values())
+        assert livers[1] > 0.97 * livers[0]

@@ -55,8 +55,7 @@ class RawForm:
         matrix: pixels in a row and a column; hospitals have 512.
         pixel_mm: least and greatest pixel of a 512 matrix; fewer pixels are larger, the field is the same.
         slice_mm: least and greatest slice spacing.
-        beyond_mm: by how much, at most, a scan of the whole trunk goes on below and above: to the thighs, and through
-            the chest.
+        beyond_mm: by how much, at most, a scan goes on below and above: to the thighs, and through the chest.
     """
 
     matrix: int = 512
@@ -83,7 +82,7 @@ GRIDS: dict[str, Grid | RawForm] = {
     "paper": Grid((168, 168, 64), (2.0, 2.0, 6.0)),
     "raw": RawForm(),
     "trunk": RawForm(matrix=128, slice_mm=(2.5, 6.0)),
-    "long": RawForm(matrix=128, slice_mm=(2.5, 6.0), beyond_mm=(60.0, 210.0)),
+    "long": RawForm(matrix=128, slice_mm=(2.5, 6.0), beyond_mm=(60.0, 280.0)),
 }
 
 

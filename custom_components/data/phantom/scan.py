@@ -58,7 +58,7 @@ def make_phantom(
         seed: decides everything.
         shift: 0 for the narrow distribution of a labelled set, 1 for what a hospital's archive holds.
         grid: "small" (64 x 64 x 32), "paper" (168 x 168 x 64), "raw" (hospital form), "trunk" (the same with
-            128 x 128 pixels, to learn body parts from), "long" (as that, from the thighs through the chest) or a grid.
+            128 x 128 pixels, to learn body parts from), "long" (as that, with more of chest and thighs) or a grid.
         variation: how much subjects vary with the shift.
 
     Raises:
@@ -103,7 +103,7 @@ def _place(form: Grid | RawForm, subject: Subject) -> tuple[Grid, tuple[float, f
     x, y, z = subject.centre
     short = subject.scan_range[1] - subject.scan_range[0] < 900
     bottom, top = subject.scan_range if short else (RAW_WHOLE_TRUNK, RAW_ABDOMEN)[int(rng.random() < 0.5)]
-    if any(form.beyond_mm) and (bottom, top) == RAW_WHOLE_TRUNK:
+    if any(form.beyond_mm):
         below, above = rng.uniform(0, form.beyond_mm)
         bottom, top = bottom - below, top + above
     width = (300 + 2 * subject.fat) * subject.scale[0]
