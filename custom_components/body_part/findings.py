@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from custom_components.body_part.regressor import BodyPart
+import numpy as np
+
+from custom_components.body_part.line import TOLERANCE
+from custom_components.body_part.regressor import ABDOMEN, BodyPart
 
 SLOPES = (0.65, 1.5)
 """Least and largest slope of a patient's slice scores, as parts of the usual one."""
 MIRRORED = 0.7
 """Probability from which a scan counts as mirrored."""
 LEAST_INLIERS = 0.5
-"""Share of the slices that must lie on one line."""
+"""Share of the slices of the abdomen that must lie on one line; beyond it scores need not go on as they should."""
 LEAST_COVER = 0.15
 """Part of the wanted range of scores that a scan must cover."""
 
@@ -29,7 +32,7 @@ def is_in_reverse_order(found: BodyPart, slope: float) -> bool:
         found: in the scan.
         slope: usual change of the score in mm upwards, a negative number.
     """
-    is_line = found.line.inliers >= LEAST_INLIERS and SLOPES[0] <= -found.line.slope / slope <= SLOPES[1]
+    is_line = _on_line(found) >= LEAST_INLIERS and SLOPES[0] <= -found.line.slope / slope <= SLOPES[1]
     return is_line and found.mirrored < 1 - MIRRORED
 
 
@@ -45,9 +48,9 @@ def check_body_part(found: BodyPart, slope: float, scores: Sequence[float]) -> N
         ValueError: one line that says what was found and what was expected.
     """
     line, (top, bottom) = found.line, scores
-    if line.inliers < LEAST_INLIERS:
+    if (share := _on_line(found)) < LEAST_INLIERS:
         raise ValueError(
-            f"is no scan of a trunk: {line.inliers:.0%} of its slices lie on a line of slice scores, "
+            f"is no scan of a trunk: {share:.0%} of its slices lie on a line of slice scores, "
             f"expected at least {LEAST_INLIERS:.0%}"
         )
     ends = line.at(found.slices.height[[0, -1]])
@@ -67,3 +70,11 @@ def check_body_part(found: BodyPart, slope: float, scores: Sequence[float]) -> N
         )
     if found.mirrored > MIRRORED:
         raise ValueError(f"has left and right exchanged (probability {found.mirrored:.2f})")
+
+
+def _on_line(found: BodyPart) -> float:
+    """Share of the slices that the line puts into the abdomen, or of all if it puts none there, that lie near it."""
+    expected = found.line.at(found.slices.height)
+    inside = np.abs(expected) <= ABDOMEN
+    near = np.abs(found.scores - expected) <= TOLERANCE
+    return float(near[inside].mean()) if inside.any() else found.line.inliers

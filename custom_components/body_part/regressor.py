@@ -97,7 +97,7 @@ class BodyPartRegressor:
         heights, logits = self._run(slices.images)
         scores = self.scale * heights + self.shift
         sides = logits[np.abs(scores) <= ABDOMEN]
-        line = fit_line(slices.height, scores)
+        line = fit_line(slices.height, scores, usual_slope=self.slope)
         return BodyPart(slices, scores, line, float(expit(sides.mean())) if len(sides) else 0.5)
 
     def _run(self, images: torch.Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

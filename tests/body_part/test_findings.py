@@ -49,3 +49,12 @@ def test_what_has_no_order_is_no_trunk():
     shuffled = MetaTensor(volume.as_tensor()[..., torch.as_tensor(order)], affine=volume.affine)
     with pytest.raises(ValueError, match="^is no scan of a trunk: "):
         check(shuffled)
+
+
+def test_a_long_scan_passes_though_scores_stay_the_same_beyond_the_abdomen():
+    volume = trunk(-250, 700)
+    voxels = volume.as_tensor().clone()
+    voxels[:, 10:30, 10:30, 90:] = 205  # from 200 mm on, as of a network that has seen no more of a chest
+    found = regressor()(MetaTensor(voxels, affine=volume.affine))
+    assert found.line.inliers < 0.6
+    check_body_part(found, SLOPE, RANGE)
