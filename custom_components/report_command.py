@@ -106,7 +106,8 @@ def report(
         scores=_listed(scores_after),
     )
     output = output or "report"
-    crop = chosen_crop(body_part_path, body_part_scores, flag(body_part_repair, "body_part_repair"))
+    wanted = body_part_path if images else None  # without images nothing is drawn
+    crop = chosen_crop(wanted, body_part_scores, flag(body_part_repair, "body_part_repair"))
     data = write_report(
         output,
         _set(name_before, before, segmentations_before, scores_before),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import RatedCohort, write_rows
 
-GRID = ("--pixdim", "6,6,12", "--roi_size=16,16,9", "--workers", 0)
+GRID = ("--pixdim", "6,6,12", "--roi_size=16,16,9", "--body_part_path", "none", "--workers", 0)
 
 
 @pytest.fixture

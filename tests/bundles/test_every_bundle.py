@@ -80,9 +80,8 @@ def test_network_fits_the_metadata(bundle: Path):
     assert "verified with no error" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("bundle", [bundle for bundle in BUNDLES if bundle.name != "qa_discriminator"], ids=str)
-def test_the_guide_has_the_codes_of_the_organs(bundle: Path):
-    guide = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+def test_the_guide_has_the_codes_of_the_organs():
+    guide = (BUNDLES[0] / "docs" / "README.md").read_text(encoding="utf-8")
     table = guide.split("| segment | type (SNOMED CT) | side |")[1].split("\n\n")[0].splitlines()[2:]
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
     assert rows == [

@@ -75,4 +75,7 @@ def test_landmarks_are_in_mm():
     label = torch.zeros(1, 4, 4, 20, dtype=torch.uint8)
     label[..., 5:12] = 6
     found = LabelLandmarksd("label")({"label": MetaTensor(label, affine=np.diag([1.0, 1.0, 2.5, 1.0]))})
-    assert found == {"landmarks": {"top of the liver": 27.5, "bottom of the liver": 12.5}}
+    assert found == {
+        "landmarks": {"top of the liver": 27.5, "bottom of the liver": 12.5},
+        "organs": {"liver": (12.5, 27.5)},
+    }
