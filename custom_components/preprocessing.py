@@ -7,6 +7,7 @@ discriminator's montages come from the same steps, see `qa_preprocessing` and `q
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -400,20 +401,23 @@ def qa_corruption(
         preprocessing: `qa_preprocessing`, which brings the donors to the grid.
         prob: share of the segmentations that are spoilt.
         modes: weight of each failure, see `RandCorruptSegmentationd`.
-        donors: how many of the cases lend their segmentation to others.
+        donors: how many of the cases lend their segmentation to others; one that cannot be loaded does not.
 
     Returns:
         The transform, or None where nothing is to be spoilt or there are only montages.
 
     Raises:
-        SystemExit: a donor cannot be loaded, or the modes are wrong; one line, and exit code 1.
+        SystemExit: the modes are wrong; one line, and exit code 1.
     """
     volumes = {case[CASE_ID]: case for case in cases if SEGMENTATION in case}
     if not volumes or not prob:
         return None
     count = donors if modes.get("other_case") else 0
     chosen = list(volumes.values())[:: max(1, len(volumes) // max(1, count))][:count]
-    lent = [preprocessing(dict(case))[SEGMENTATION].as_tensor().numpy() for case in chosen]
+    lent = []
+    for case in chosen:
+        with contextlib.suppress(Exception):  # the dataset sets the case aside and says why
+            lent.append(preprocessing(dict(case))[SEGMENTATION].as_tensor().numpy())
     if len(lent) < 2:
         if count:
             logger.warning(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from monai.data import CacheDataset
 from monai.transforms import Compose
 
-from custom_components.user_errors import exit_on_user_error, root_cause
+from custom_components.case_ids import case_name
+from custom_components.data.set_aside import is_out_of_memory, one_line_reason
+from custom_components.user_errors import exit_on_user_error
+
+logger = logging.getLogger(__name__)
 
 
 class SeededCacheDataset(CacheDataset):
@@ -19,6 +25,9 @@ class SeededCacheDataset(CacheDataset):
     An item of an epoch is the same whatever was drawn before it: with any number of workers, and in a run that was
     killed and resumed. The epoch lies in shared memory, so persistent workers see it change.
 
+    An item that cannot be loaded into the cache is set aside: the log says which and why, and `data` is without it. Of
+    several processes all set aside what one of them cannot load, so that they stay in step.
+
     Args:
         data: items, as for `CacheDataset`.
         transform: flat `Compose` of deterministic, then random transforms.
@@ -26,7 +35,7 @@ class SeededCacheDataset(CacheDataset):
         **kwargs: of `CacheDataset`.
 
     Raises:
-        SystemExit: items cannot be loaded; one line that says which and why, and exit code 1.
+        SystemExit: no item can be loaded; one line that says why, and exit code 1.
     """
 
     @exit_on_user_error
@@ -35,24 +44,35 @@ class SeededCacheDataset(CacheDataset):
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
         self._faults: dict[int, str] = {}
         super().__init__(data, transform, **kwargs)
-        if self._faults:
-            reasons = [self._faults[index] for index in sorted(self._faults)]
-            several = f"{len(reasons)} of {len(data)} cases cannot be used: " if len(reasons) > 1 else ""
-            raise ValueError(several + "; ".join(reasons))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next items belong to."""
         self._epoch.fill_(epoch)
 
+    def set_data(self, data: Sequence) -> None:
+        """Load other items into the cache."""
+        self._faults.clear()
+        super().set_data(data)
+        if faults := _of_all_processes(self._faults):
+            self._set_aside(faults)
+
+    def _set_aside(self, faults: dict[int, str]) -> None:
+        reasons = "; ".join(faults[index] for index in sorted(faults))
+        if len(faults) == len(self.data):
+            raise ValueError(f"none of {len(self.data)} cases can be used: {reasons}")
+        logger.warning("%d of %d cases cannot be used and are set aside: %s", len(faults), len(self.data), reasons)
+        kept = [index for index in range(len(self.data)) if index not in faults]
+        self._cache = [self._cache[index] for index in kept if index < self.cache_num]
+        self.data = [self.data[index] for index in kept]
+        self.cache_num = len(self._cache)
+
     def _load_cache_item(self, idx: int) -> Any:
-        """Load an item; what is wrong with one is told when all were tried, so that a list is repaired at once."""
         try:
             return super()._load_cache_item(idx)
-        except Exception as error:
-            cause = root_cause(error)
-            if not isinstance(cause, ValueError | OSError):
+        except Exception as error:  # a file may be damaged in many ways
+            if is_out_of_memory(error):
                 raise
-            self._faults[idx] = str(cause)
+            self._faults[idx] = _named_reason(error, self.data[idx])
             return None
 
     def _transform(self, index: int) -> Any:
@@ -60,3 +80,18 @@ class SeededCacheDataset(CacheDataset):
             sequence = np.random.SeedSequence((self.seed, int(self._epoch), index % len(self)))
             self.transform.set_random_state(seed=int(sequence.generate_state(1)[0]))
         return super()._transform(index)
+
+
+def _named_reason(error: BaseException, item: Any) -> str:
+    if not isinstance(item, dict):
+        return one_line_reason(error)
+    name, reason = case_name(item, "image"), one_line_reason(error, item)
+    return reason if name in reason else f"{name}: {reason}"
+
+
+def _of_all_processes(faults: dict[int, str]) -> dict[int, str]:
+    if not (dist.is_available() and dist.is_initialized()):
+        return faults
+    gathered: list[dict[int, str]] = [{} for _ in range(dist.get_world_size())]
+    dist.all_gather_object(gathered, faults)
+    return {index: reason for one in gathered for index, reason in one.items()}

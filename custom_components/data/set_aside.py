@@ -77,14 +77,16 @@ def one_line_reason(error: BaseException, item: dict[str, Any] | None = None) ->
         text = lines[-1]  # MONAI's readers and writers print the original traceback into their text
     else:
         text = lines[0] if isinstance(error, ValueError) else f"{type(error).__name__}: {lines[0]}"
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         text = "out of memory"
     for path, name in _names(item or {}):
         text = text.replace(path, name)
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 3]}..."
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an exception, without MONAI's wrappers around it, is about memory, of this machine or of its GPU."""
+    error = root_cause(error)
     allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or allocator
 

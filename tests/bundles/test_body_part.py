@@ -186,3 +186,50 @@ def test_inference_on_whole_trunks(tmp_path: Path):
     turned = np.asarray(nib.load(tmp_path / "out" / "reverse" / "reverse_seg.nii.gz").dataobj)
     heights = 400 - np.flatnonzero(turned.any((0, 1))) * 5
     assert heights[[-1, 0]] == pytest.approx([-192, 192], abs=10)
+
+
+def write_labelled_trunks(folder: Path) -> Path:
+    """Two trunks to train with and one to validate with; of both kinds one more in reverse order, which is refused."""
+    lists: dict[str, list[dict[str, object]]] = {"training": [], "validation": [], "test": []}
+    for section, name in [("training", "back"), ("training", "one"), ("training", "two"), ("validation", "other"),
+                          ("validation", "wrong")]:  # fmt: skip
+        write_trunk(folder / f"{name}.nii.gz", -290, 400, reverse=name in ("back", "wrong"))
+        image = nib.load(folder / f"{name}.nii.gz")
+        labels = np.where(np.asarray(image.dataobj) > 0, 6, 0).astype(np.uint8)
+        nib.save(nib.Nifti1Image(labels, image.affine), folder / f"{name}_label.nii.gz")
+        paths = {"image": f"{name}.nii.gz", "label": f"{name}_label.nii.gz"}
+        lists[section].append({**paths, "segmentation": paths["label"], "case_id": name, "code": 0})
+    (folder / "dataset.json").write_text(json.dumps(lists))
+    return write_regressor(folder / "body_part.pt")
+
+
+REFUSED = "has its slices in reverse order: slice scores grow upwards"
+
+
+def test_a_training_sets_aside_what_the_crop_refuses(tmp_path: Path):
+    weights = write_labelled_trunks(tmp_path)
+    options = {
+        "dataset_dir": tmp_path, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "eval", "max_epochs": 1,
+        "body_part_path": weights, "pixdim": "[4,4,12]", "roi_size": "[40,40,32]", "num_workers": 0,
+    }  # fmt: skip
+    run = bundle_run("training", CONFIGS / "baseline_seg" / "configs" / "train.yaml", **options)
+    assert run.returncode == 0, run.stderr
+    log = run.stdout + run.stderr
+    assert f"1 of 3 cases cannot be used and are set aside: case back: {REFUSED}" in log
+    assert f"1 of 2 cases cannot be used and are set aside: case wrong: {REFUSED}" in log
+    assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["trainer"]["epoch_length"] == 2
+    assert (tmp_path / "models" / "model.pt").is_file()
+
+
+@pytest.mark.parametrize("bundle", ["qa_semi_seg", "qa_discriminator"])
+def test_what_was_set_aside_is_not_drawn(bundle: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    weights = write_labelled_trunks(tmp_path)
+    config = parsed(
+        CONFIGS / bundle / "configs" / "train.yaml", datalist=str(tmp_path / "dataset.json"), body_part_path=weights,
+        pixdim=[4, 4, 12], roi_size=[40, 40, 32], montage_size=[64, 64], batch_size=1, pseudo_section=None,
+        num_workers=0,
+    )  # fmt: skip
+    loader = config.get_parsed_content("train#dataloader")
+    assert f"1 of 3 cases cannot be used and are set aside: case back: {REFUSED}" in caplog.messages
+    assert [case["case_id"] for case in loader.dataset.data] == ["one", "two"]
+    assert len(list(loader)) == 2

@@ -72,7 +72,7 @@ def test_the_recipe_is_the_published_one():
     assert config["loss"] == {"_target_": "torch.nn.MSELoss"}
     assert (config["optimizer"]["_target_"], config["learning_rate"]) == ("torch.optim.Adam", 1e-4)
     assert config["train"]["dataloader"]["sampler"] == "@train#sampler"
-    assert config["train"]["sampler"]["weights"].startswith("$code_weights(@train#dataset#data, ")
+    assert config["train"]["sampler"]["weights"].startswith("$code_weights(@train#dataset.data, ")
     assert config["fooled_weight"] == 1
     (metric,) = config["validate"]["key_metric"].values()
     assert metric["_target_"] == "ignite.metrics.RootMeanSquaredError"

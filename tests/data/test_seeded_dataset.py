@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from monai.data import DataLoader
 from monai.transforms import Compose, Lambda, RandGaussianNoised, ScaleIntensityd
 
 from custom_components.data.seeded_dataset import SeededCacheDataset
+from custom_components.user_errors import root_cause
 
 
 def noisy(count: int = 4, seed: int = 0) -> SeededCacheDataset:
@@ -42,15 +47,57 @@ def test_persistent_workers_see_the_epoch_change():
         assert all(torch.equal(a, b) for a, b in zip(items, epoch_of(plain, epoch), strict=True))
 
 
-def test_all_cases_that_cannot_be_used_are_told_at_once():
-    def load(item: int) -> int:
-        if item % 2:
-            raise ValueError(f"case {item}: upside down")
+def refuse_odd(item: dict[str, int]) -> dict[str, int]:
+    if item["number"] % 2:
+        raise ValueError("upside down")
+    return item
+
+
+def listed(count: int, first: int = 0) -> list[dict[str, object]]:
+    return [{"case_id": f"case_{number}", "number": number} for number in range(first, first + count)]
+
+
+def numbers(dataset: SeededCacheDataset) -> list[int]:
+    return [dataset[place]["number"] for place in range(len(dataset))]
+
+
+@pytest.mark.parametrize("cache_rate", [1.0, 0.5])
+def test_a_case_that_cannot_be_used_is_set_aside(cache_rate: float, caplog: pytest.LogCaptureFixture):
+    cases = [*listed(4), *listed(1, 4), *listed(1, 6), *listed(1, 8), *listed(1, 10)]
+    dataset = SeededCacheDataset(cases, Compose([Lambda(refuse_odd)]), progress=False, cache_rate=cache_rate)
+    assert numbers(dataset) == [item["number"] for item in dataset.data] == [0, 2, 4, 6, 8, 10]
+    reasons = "case_1: upside down; case_3: upside down"
+    assert caplog.messages == [f"2 of 8 cases cannot be used and are set aside: {reasons}"]
+
+
+def test_there_must_be_a_case_that_can_be_used():
+    with pytest.raises(SystemExit, match="^error: none of 1 cases can be used: case_1: upside down$"):
+        SeededCacheDataset(listed(1, 1), Compose([Lambda(refuse_odd)]), progress=False)
+
+
+def test_a_machine_without_memory_is_no_fault_of_the_cases():
+    def load(item: object) -> None:
+        raise MemoryError
+
+    with pytest.raises(RuntimeError) as caught:
+        SeededCacheDataset([0], Compose([Lambda(load)]), progress=False)
+    assert isinstance(root_cause(caught.value), MemoryError)
+
+
+def load_on(rank: int, path: str, queue: mp.SimpleQueue) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
+
+    def load(item: dict[str, int]) -> dict[str, int]:
+        if item["number"] == rank:  # another one in each process
+            raise OSError("no answer from the disk")
         return item
 
-    with pytest.raises(
-        SystemExit, match="^error: 2 of 4 cases cannot be used: case 1: upside down; case 3: upside down$"
-    ):
-        SeededCacheDataset([0, 1, 2, 3], Compose([Lambda(load)]), progress=False)
-    with pytest.raises(SystemExit, match="^error: case 1: upside down$"):
-        SeededCacheDataset([0, 1, 2], Compose([Lambda(load)]), progress=False)
+    queue.put(numbers(SeededCacheDataset(listed(4), Compose([Lambda(load)]), progress=False)))
+    dist.destroy_process_group()
+
+
+def test_processes_set_the_same_cases_aside(tmp_path: Path):
+    context = mp.get_context("spawn")
+    queue = context.SimpleQueue()
+    mp.spawn(load_on, args=(str(tmp_path / "meeting"), queue), nprocs=2)
+    assert [queue.get(), queue.get()] == [[2, 3], [2, 3]]
