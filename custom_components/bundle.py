@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from ignite.engine import Engine
@@ -86,6 +87,15 @@ def anchor_teacher(which: str, network: torch.nn.Module, averaged: AveragedWeigh
     if averaged is None:
         raise ValueError("anchor_teacher is 'average' and ema_momentum is 0, expected an ema_momentum above 0")
     return averaged.ema_model
+
+
+def handler(of: Any) -> Any:
+    """Give a handler that has an id of its own in the configuration, where a list of handlers wants a component.
+
+    Args:
+        of: the handler, or None where the configuration has switched it off: then the list is without it.
+    """
+    return of
 
 
 def run_training(trainer: Engine) -> None:

@@ -1,18 +1,21 @@
-"""Where the bundles lie."""
+"""Where the bundles lie, and whether the package that is loaded is the one that they carry."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import custom_components
+from custom_components.user_errors import exit_on_user_error
 
 
 def find_bundle_root(name: str, default: str = ".") -> str:
     """Find the bundle `name`: in the current directory, below it in `bundles`, or around this package.
 
     MONAI gives a configuration no way to know its own path, so that `bundle_root: .` works in the bundle's own
-    directory only. This one works from the repository too, and from anywhere if the package is installed from it.
+    directory only. This one works from the repository too, and from anywhere for a bundle that carries this package.
 
     Args:
         name: the bundle's directory and the `name` in its metadata.
@@ -29,3 +32,47 @@ def find_bundle_root(name: str, default: str = ".") -> str:
             if metadata.is_file() and json.loads(metadata.read_text()).get("name") == name:
                 return str(root)
     return default
+
+
+@exit_on_user_error
+def checked_root(bundle_root: str | Path) -> str:
+    """Make sure that the package that is loaded is the one that a bundle carries; for use in configs.
+
+    A process loads one package, that of the first bundle (as a server of MONAI Label does, which has several).
+
+    Args:
+        bundle_root: of the bundle, with or without a package of its own.
+
+    Returns:
+        The same directory.
+
+    Raises:
+        SystemExit: it carries another one; one line that names both, and exit code 1.
+    """
+    carried, loaded = Path(bundle_root) / "custom_components", Path(custom_components.__file__).parent
+    if (carried / "__init__.py").is_file() and carried.resolve() != loaded.resolve():
+        theirs, ours = _digest(carried), _digest(loaded)
+        if theirs != ours:
+            raise ValueError(
+                f"{bundle_root} carries custom_components {_version(carried)} ({theirs}), "
+                f"but {_version(loaded)} ({ours}) of {loaded.parent} is loaded: "
+                "use bundles of one version together, and no other one on PYTHONPATH"
+            )
+    return str(bundle_root)
+
+
+def package_files(package: Path) -> list[Path]:
+    """The files of a package that belong to it, not what Python or a build left there."""
+    return sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _digest(package: Path) -> str:
+    digest = hashlib.sha256()
+    for path in package_files(package):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _version(package: Path) -> str:
+    found = re.search(r'^__version__ = "(.+)"$', (package / "__init__.py").read_text(), re.MULTILINE)
+    return found[1] if found else "without version"

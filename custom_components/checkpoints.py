@@ -25,7 +25,7 @@ def save_state(state: Mapping[str, Any], path: Path) -> None:
 
 
 def keep_previous(path: Path) -> None:
-    """Rename a file of an earlier training, `last.pt` to `last.previous.pt`, instead of losing it to a new one."""
+    """Rename a file of an earlier training, `model.pt` to `model.previous.pt`, instead of losing it to a new one."""
     if path.exists() and idist.get_rank() == 0:
         previous = path.with_name(f"{path.stem}.previous{path.suffix}")
         os.replace(path, previous)

@@ -34,7 +34,6 @@ from monai.transforms import (
     SaveImaged,
     ScaleIntensityRanged,
     SelectItemsd,
-    Spacingd,
     Transform,
 )
 
@@ -57,6 +56,7 @@ from custom_components.transforms.rand_mirror import RandMirrord
 from custom_components.transforms.rand_shift import RandShiftd
 from custom_components.transforms.rand_slices import RandSlicesd
 from custom_components.transforms.same_grid import CheckSameGridd
+from custom_components.transforms.spacing_of_keys import SpacingOfKeysd
 from custom_components.user_errors import exit_on_user_error
 
 IMAGE, LABEL, PRED = "image", "label", "pred"
@@ -125,14 +125,13 @@ def _grid_steps(
         LoadImaged(keys, reader=VolumeReader, image_only=True, **skip),
         CheckVolumed([IMAGE], **skip),
         EnsureChannelFirstd(keys, **skip),
-        # before Spacingd, which stumbles over items named `label_...` that are no meta data
         *(MapLabelSetd([key], label_set_key=f"{key}_label_set", **skip) for key in labels[1:]),
         *(MapLabelSetd([key], **skip) for key in labels[:1]),
         Orientationd(keys, axcodes="RAS", labels=None, **skip),
         # the crop about the centre would bring any two grids together, one organ onto another
         *([CheckSameGridd(keys, **skip)] if labels else []),
         *_body_part_steps(keys, body_part, **skip),
-        Spacingd(keys, pixdim, mode=["bilinear", *("nearest" for _ in labels)], dtype=np.float32, **skip),
+        SpacingOfKeysd(keys, pixdim, mode=["bilinear", *("nearest" for _ in labels)], dtype=np.float32, **skip),
         ScaleIntensityRanged([IMAGE], *hu_window, 0.0, 1.0, clip=True, **skip),
         ResizeWithPadOrCropd(keys, roi_size, **skip),
         EnsureTyped(keys, dtype=[np.float32, *(np.uint8 for _ in labels)], **skip),

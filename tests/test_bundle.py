@@ -1,12 +1,14 @@
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.bundle import ConfigParser
 
 import custom_components
 from custom_components.bundle import load_weights, run_training
-from custom_components.bundle_root import find_bundle_root
+from custom_components.bundle_root import checked_root, find_bundle_root
 from custom_components.handlers.training_state import ResumeError
 
 ROOT = Path(custom_components.__file__).resolve().parents[1]
@@ -54,7 +56,7 @@ def test_weights_are_loaded_or_their_lack_is_said_in_one_line(tmp_path: Path):
 
 def test_a_training_that_cannot_resume_ends_with_one_line_and_a_defect_with_its_traceback():
     def refuse(engine: Engine, batch: object) -> None:
-        raise ResumeError("last.pt was saved with seed 1, this run has 2")
+        raise ResumeError("training_state.pt was saved with seed 1, this run has 2")
 
     def broken(engine: Engine, batch: object) -> None:
         raise ValueError("a defect")
@@ -62,5 +64,28 @@ def test_a_training_that_cannot_resume_ends_with_one_line_and_a_defect_with_its_
     for step, expected in ((refuse, SystemExit), (broken, ValueError)):
         trainer = Engine(step)
         trainer.run = lambda trainer=trainer: Engine.run(trainer, [0], max_epochs=1)  # as MONAI's trainers
-        with pytest.raises(expected, match=r"last\.pt was saved|a defect"):
+        with pytest.raises(expected, match=r"training_state\.pt was saved|a defect"):
             run_training(trainer)
+
+
+def test_a_bundle_that_carries_another_package_is_refused(tmp_path: Path):
+    package = Path(custom_components.__file__).parent
+    assert checked_root(tmp_path) == str(tmp_path)  # it carries none
+    shutil.copytree(package, tmp_path / "custom_components", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "custom_components" / "__pycache__").mkdir()
+    (tmp_path / "custom_components" / "__pycache__" / "left.pyc").write_bytes(b"what Python leaves")
+    assert checked_root(str(tmp_path)) == str(tmp_path)
+    init = tmp_path / "custom_components" / "__init__.py"
+    init.write_text(init.read_text().replace(f'"{custom_components.__version__}"', '"9.0.0"'))
+    wanted = rf"^error: {tmp_path} carries custom_components 9\.0\.0 \(\w{{12}}\), but {custom_components.__version__} "
+    with pytest.raises(SystemExit, match=wanted):
+        checked_root(tmp_path)
+
+
+def test_a_handler_that_is_switched_off_leaves_the_list():
+    config = ConfigParser({
+        "off": {"_target_": "custom_components.handlers.progress.EpochProgress", "_disabled_": True},
+        "on": {"_target_": "custom_components.handlers.progress.EpochProgress"},
+        "handlers": [{"_target_": "custom_components.bundle.handler", "of": f"@{name}"} for name in ("off", "on")],
+    })  # fmt: skip
+    assert config.get_parsed_content("handlers") == [config.get_parsed_content("on")]

@@ -12,14 +12,14 @@ class Unsavable:
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path):
-    path = tmp_path / "models" / "last.pt"
+    path = tmp_path / "models" / "training_state.pt"
     save_state({"epoch": 1}, path)
     with pytest.raises(OSError, match="No space left"):
         save_state({"epoch": 2, "more": Unsavable()}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     save_state({"epoch": 3}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 3}
-    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+    assert [file.name for file in path.parent.iterdir()] == ["training_state.pt"]
 
 
 def test_hash_tells_weights_and_buffers_apart():

@@ -8,6 +8,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 from torch import nn
 
+from custom_components.checkpoints import unwrapped
+
 
 class AveragedWeights(EMAHandler):
     """Ignite's `EMAHandler`, with a start at which the average follows the weights quickly.
@@ -46,5 +48,11 @@ class AveragedWeights(EMAHandler):
         def set_momentum(engine: Engine) -> None:
             setattr(engine.state, name, max(self.momentum, 9 / (10 + engine.state.iteration)))
 
+        engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, set_momentum)
         super().attach(engine, name, *args, **kwargs)
+
+    def _start(self, engine: Engine) -> None:
+        """Begin with what the network holds now, perhaps from a `CheckpointLoader`, not with what it held before."""
+        if engine.state.iteration == 0:
+            self.ema_model.load_state_dict(unwrapped(self.model).state_dict())

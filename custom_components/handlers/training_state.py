@@ -51,7 +51,7 @@ class TrainingState:
 
     Example::
 
-        state = TrainingState("models/last.pt", {"network": network, "optimizer": optimizer}, resume=True)
+        state = TrainingState("models/training_state.pt", {"network": network, "optimizer": optimizer}, resume=True)
         trainer = SupervisedTrainer(..., train_handlers=[..., state])
     """
 

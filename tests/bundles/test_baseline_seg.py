@@ -105,7 +105,7 @@ def test_torchscript_export_gives_the_same_output(trained: Path):
 
 def test_training_leaves_weights_state_and_curve(trained: Path):
     assert set(torch.load(trained / "models" / "model.pt", weights_only=True)) == set(
-        torch.load(trained / "models" / "last.pt", weights_only=True)["network"]
+        torch.load(trained / "models" / "training_state.pt", weights_only=True)["network"]
     )
     curve = pd.read_csv(trained / "training" / "learning_curve.csv")
     assert len(curve) == SMALL["max_epochs"]
@@ -113,15 +113,16 @@ def test_training_leaves_weights_state_and_curve(trained: Path):
 
 
 def last_weights(folder: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(folder / "models" / "last.pt", weights_only=True)
+    state = torch.load(folder / "models" / "training_state.pt", weights_only=True)
     assert state["trainer"]["iteration"] == 3 * 4
     return {**state["network"], **{f"kept.{name}": value for name, value in state["kept_network"].items()}}
 
 
 KILL = """
 +imports: [$import os, $import signal, $from ignite.engine import Events]
-+initialize:
-  - "$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED(once=6), os.kill, os.getpid(), signal.SIGKILL)"
++train#handlers:
+  - "$type('Kill', (), {'attach': lambda self, trainer: trainer.add_event_handler(
+     Events.ITERATION_COMPLETED(once=6), os.kill, os.getpid(), signal.SIGKILL)})()"
 """
 """Overlay for a training that is killed after two of the four iterations of its second epoch."""
 
@@ -135,7 +136,7 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
     override = {**SMALL, "num_workers": workers}
     killed = bundle_run("training", TRAIN, PHANTOM, tmp_path / "kill.yaml", **places, **override)
     assert killed.returncode == -signal.SIGKILL
-    assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["trainer"]["iteration"] == 4
+    assert torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)["trainer"]["iteration"] == 4
 
     done = train(cohort, tmp_path, resume=True, num_workers=workers)
     assert done.returncode == 0, done.stderr
@@ -155,7 +156,7 @@ def test_finished_training_goes_on_when_it_gets_more_epochs_and_refuses_other_se
     assert train(cohort, tmp_path, max_epochs=1, val_interval=5, ema_momentum=0).returncode == 0
     assert (tmp_path / "models" / "model.pt").is_file()
     picture = (tmp_path / "training" / "learning_curve.png").read_bytes()
-    state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    state = torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)
     assert all(torch.equal(state["network"][name], state["kept_network"][name]) for name in state["network"])
 
     assert train(cohort, tmp_path, max_epochs=1, val_interval=5, ema_momentum=0, resume="true").returncode == 0
@@ -163,7 +164,9 @@ def test_finished_training_goes_on_when_it_gets_more_epochs_and_refuses_other_se
 
     other = train(cohort, tmp_path, max_epochs=2, ema_momentum=0, resume=True, learning_rate=0.5)
     assert other.returncode == 1
-    assert "last.pt was saved with learning_rate 0.001, this run has 0.5: resume with the same" in other.stderr
+    assert (
+        "training_state.pt was saved with learning_rate 0.001, this run has 0.5: resume with the same" in other.stderr
+    )
     assert "Traceback" not in other.stderr
 
     done = train(cohort, tmp_path, max_epochs=2, ema_momentum=0, resume=True)
@@ -372,7 +375,7 @@ def test_two_processes_train_together_also_with_one_validation_case(cohort: Path
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    state = torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)
     assert state["trainer"]["iteration"] == 3 * 2
     events = list((tmp_path / "training").glob("events.out.tfevents.*"))
     assert len(events) == 2  # of the trainer and the evaluator, of one process

@@ -217,7 +217,7 @@ def test_a_training_sets_aside_what_the_crop_refuses(tmp_path: Path):
     log = run.stdout + run.stderr
     assert f"1 of 3 cases cannot be used and are set aside: case back: {REFUSED}" in log
     assert f"1 of 2 cases cannot be used and are set aside: case wrong: {REFUSED}" in log
-    assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["trainer"]["epoch_length"] == 2
+    assert torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)["trainer"]["epoch_length"] == 2
     assert (tmp_path / "models" / "model.pt").is_file()
 
 

@@ -35,11 +35,30 @@ def test_files_of_the_layout_are_there(bundle: Path):
 @every_bundle
 def test_only_what_reports_is_left_out_by_the_other_processes(bundle: Path):
     train = parsed(bundle / "configs" / "train.yaml")
-    multi = ConfigParser.load_config_file(bundle / "configs" / "multi_gpu_train.yaml")
-    places = [key.removesuffix("#_disabled_") for key in multi if key.endswith("#_disabled_")]
-    assert sorted(train[f"{place}#_target_"].rpartition(".")[2] for place in places) == [
+    handlers = train["train#handlers"] + [one for one in train["validate#handlers"] if isinstance(one, dict)]
+    assert sorted(one["_target_"].rpartition(".")[2] for one in handlers if one.get("_disabled_") == "@quiet") == [
         "EpochProgress", "StatsHandler", "TensorBoardStatsHandler", "TensorBoardStatsHandler",
     ]  # fmt: skip
+    multi = ConfigParser.load_config_file(bundle / "configs" / "multi_gpu_train.yaml")
+    assert multi["quiet"] == "$dist.get_rank() > 0"
+
+
+@every_bundle
+def test_several_processes_run_the_steps_of_one(bundle: Path):
+    train, multi = (
+        ConfigParser.load_config_file(bundle / "configs" / f"{name}.yaml") for name in ("train", "multi_gpu_train")
+    )
+    assert multi["run"][-len(train["run"]) :] == train["run"]
+    assert all("dist." in step or "cuda" in step for step in multi["run"][: -len(train["run"])])
+
+
+@every_bundle
+def test_a_handler_that_is_put_before_the_others_moves_none(bundle: Path):
+    """As MONAI Label does, with a loader of the weights that it trains on."""
+    places = re.findall(r"@train#handlers#\d+", (bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    assert places == []
+    train = ConfigParser.load_config_file(bundle / "configs" / "train.yaml")
+    assert all("_target_" in one for one in train["train"]["handlers"])
 
 
 @every_bundle

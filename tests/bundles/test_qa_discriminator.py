@@ -188,7 +188,7 @@ def test_torchscript_export_gives_the_same_output(trained: Path):
 
 def test_training_leaves_weights_state_curve_and_interval(trained: Path):
     assert set(torch.load(trained / "models" / "model.pt", weights_only=True)) == set(
-        torch.load(trained / "models" / "last.pt", weights_only=True)["network"]
+        torch.load(trained / "models" / "training_state.pt", weights_only=True)["network"]
     )
     curve = pd.read_csv(trained / "training" / "learning_curve.csv")
     assert len(curve) == SMALL["max_epochs"]
@@ -202,8 +202,9 @@ def test_training_leaves_weights_state_curve_and_interval(trained: Path):
 
 KILL = """
 +imports: [$import os, $import signal, $from ignite.engine import Events]
-+initialize:
-  - "$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED(once=3), os.kill, os.getpid(), signal.SIGKILL)"
++train#handlers:
+  - "$type('Kill', (), {'attach': lambda self, trainer: trainer.add_event_handler(
+     Events.ITERATION_COMPLETED(once=3), os.kill, os.getpid(), signal.SIGKILL)})()"
 """
 """Overlay for a training that is killed after one of the two iterations of its second epoch."""
 
@@ -213,11 +214,12 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(rate
     places = {"dataset_dir": rated, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "training"}
     killed = bundle_run("training", TRAIN, PHANTOM, tmp_path / "kill.yaml", **places, **SMALL)
     assert killed.returncode == -signal.SIGKILL
-    assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["trainer"]["iteration"] == 2
+    assert torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)["trainer"]["iteration"] == 2
     done = train(rated, tmp_path, resume=True, num_workers=1)
     assert done.returncode == 0, done.stderr
     whole, resumed = (
-        torch.load(folder / "models" / "last.pt", weights_only=True)["network"] for folder in (trained, tmp_path)
+        torch.load(folder / "models" / "training_state.pt", weights_only=True)["network"]
+        for folder in (trained, tmp_path)
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     curves = [pd.read_csv(folder / "training" / "learning_curve.csv") for folder in (trained, tmp_path)]
@@ -426,7 +428,7 @@ def test_two_processes_train_together(rated: Path, tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "models" / "model.json").is_file()
-    state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    state = torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)
     assert state["trainer"]["iteration"] == 2 * state["trainer"]["epoch_length"]
 
 

@@ -124,7 +124,9 @@ def test_default_training_learns_from_pseudo_labels_and_resumes_bit_for_bit(
     assert killed.returncode == -signal.SIGKILL
     done = learn(coded, tmp_path / "parts", start, resume=True, **options)
     assert done.returncode == 0, done.stderr
-    states = [torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "parts")]
+    states = [
+        torch.load(tmp_path / name / "models" / "training_state.pt", weights_only=True) for name in ("whole", "parts")
+    ]
     assert states[0]["trainer"]["iteration"] == 12
     assert "qa_score_loss" not in states[0]
     for name in states[0]["network"]:
@@ -134,7 +136,7 @@ def test_default_training_learns_from_pseudo_labels_and_resumes_bit_for_bit(
     for number, others in enumerate(({"pseudo_section": "null"}, {"appearance_section": "null"})):
         found = learn(coded, tmp_path / f"other{number}", start, **{**options, **others})
         assert found.returncode == 0, found.stderr
-        other = torch.load(tmp_path / f"other{number}" / "models" / "last.pt", weights_only=True)["network"]
+        other = torch.load(tmp_path / f"other{number}" / "models" / "training_state.pt", weights_only=True)["network"]
         assert any(not torch.equal(other[name], states[0]["network"][name]) for name in other)
 
 
@@ -276,7 +278,7 @@ def test_an_anchor_teacher_that_is_not_there_is_one_line(value: str, message: st
 
 
 def test_training_starts_from_the_baseline_and_leaves_weights_state_and_curve(trained: Path, start: dict[str, Path]):
-    state = torch.load(trained / "models" / "last.pt", weights_only=True)
+    state = torch.load(trained / "models" / "training_state.pt", weights_only=True)
     weights = torch.load(trained / "models" / "model.pt", weights_only=True)
     assert all(torch.equal(weights[name], state["network"][name]) for name in state["network"])
     before = torch.load(start["baseline_path"], weights_only=True)
@@ -293,8 +295,9 @@ def test_training_starts_from_the_baseline_and_leaves_weights_state_and_curve(tr
 
 KILL = """
 +imports: [$import os, $import signal, $from ignite.engine import Events]
-+initialize:
-  - "$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED(once=6), os.kill, os.getpid(), signal.SIGKILL)"
++train#handlers:
+  - "$type('Kill', (), {'attach': lambda self, trainer: trainer.add_event_handler(
+     Events.ITERATION_COMPLETED(once=6), os.kill, os.getpid(), signal.SIGKILL)})()"
 """
 """Overlay for a training that is killed after two of the four iterations of its second epoch."""
 
@@ -314,7 +317,9 @@ def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
     assert killed.returncode == -signal.SIGKILL
     done = train(cohort, tmp_path / "parts", start, resume=True, **options)
     assert done.returncode == 0, done.stderr
-    states = [torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "parts")]
+    states = [
+        torch.load(tmp_path / name / "models" / "training_state.pt", weights_only=True) for name in ("whole", "parts")
+    ]
     assert states[0]["trainer"]["iteration"] == 12
     for part in ("network", "kept_network"):
         assert all(torch.equal(states[0][part][name], states[1][part][name]) for name in states[0][part])
@@ -344,10 +349,10 @@ def test_another_experiment_is_not_resumed(cohort: Path, trained: Path, start: d
     torch.manual_seed(9)
     torch.save(QADiscriminator().state_dict(), tmp_path / "other.pt")
     for changed, message in (
-        ({"jitter": 1}, "last.pt was saved with jitter 0, this run has 1: resume with the same"),
+        ({"jitter": 1}, "training_state.pt was saved with jitter 0, this run has 1: resume with the same"),
         (
             {"discriminator_paths": tmp_path / "other.pt"},
-            "last.pt does not fit this configuration: saved with discrimi",
+            "training_state.pt does not fit this configuration: saved with discrimi",
         ),
     ):
         done = train(cohort, tmp_path, start, resume=True, max_epochs=4, **changed)
@@ -368,7 +373,7 @@ def test_two_processes_train_together(cohort: Path, coded: Path, start: dict[str
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    state = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    state = torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)
     if learner == "published":
         assert state["trainer"]["iteration"] == 3 * 2
         assert state["qa_score_loss"]["done"] == 3 * 2
@@ -447,10 +452,10 @@ def test_a_missing_start_is_one_line_that_names_the_command(cohort: Path, start:
 @pytest.mark.parametrize(
     ("item", "option", "value", "expected"),
     [
-        ("train#handlers#2", "qa_weight", -1, "-1, expected a number of at least 0"),
-        ("train#handlers#2", "qa_interval", 1.5, "1.5, expected a whole number of at least 1"),
-        ("train#handlers#2", "max_nonfinite", "many", "'many', expected a whole number of at least 0"),
-        ("train#handlers#3", "max_norm", "null", "'null', expected a number of at least 0"),
+        ("train#qa_score_loss", "qa_weight", -1, "-1, expected a number of at least 0"),
+        ("train#qa_score_loss", "qa_interval", 1.5, "1.5, expected a whole number of at least 1"),
+        ("train#qa_score_loss", "max_nonfinite", "many", "'many', expected a whole number of at least 0"),
+        ("train#clip_gradients", "max_norm", "null", "'null', expected a number of at least 0"),
         ("unlabeled#gradient", "jitter", "abc", "'abc', expected a number from 0 to 4"),
         ("unlabeled#gradient", "uncertainty", 2, "2, expected a number from 0 to 1"),
         ("unlabeled#gradient", "qa_floor", "low", "'low', expected a finite number"),
@@ -465,7 +470,6 @@ def test_a_bad_number_is_one_line_with_the_name_of_the_option(
 ):
     places = {name: str(path) for name, path in (*start.items(), ("dataset_dir", cohort))}
     config = parsed(TRAIN, PUBLISHED, PHANTOM, **{**places, "unlabeled_cache_rate": 0, option: value})
-    config["train#handlers#1#_disabled_"] = True
     with pytest.raises(SystemExit, match=f"^error: {option} is {expected}$"):
         config.get_parsed_content(item)
 
@@ -487,7 +491,7 @@ def test_alone_in_a_folder_it_does_not_take_its_own_weights_for_those_of_the_oth
     command = arguments("training", *configs, dataset_dir=cohort)
     done = monai_bundle(*command, cwd=alone, env={**os.environ, "PYTHONPATH": str(alone)})
     assert done.returncode == 1
-    assert "error: no weights at ../baseline_seg/models/model.pt: make them with `python -m monai" in done.stderr
+    assert "error: no weights at ./../baseline_seg/models/model.pt: make them with `python -m monai" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -51,3 +51,14 @@ def test_statistics_of_batch_normalisation_are_copied_or_averaged(handle_buffers
     # 9/11, then 9/12 of the newest, from 0
     expected = {"copy": 6.0, "update": 2 * 9 / 11 * 3 / 12 + 6 * 9 / 12}[handle_buffers]
     assert averaged.ema_model.running_mean.item() == pytest.approx(expected)
+
+
+def test_weights_that_are_loaded_as_the_training_starts_are_where_the_average_starts():
+    network = torch.nn.Linear(1, 1, bias=False)
+    handler, seen = AveragedWeights(network, 0.01), []
+    trainer = Engine(lambda engine, batch: None)
+    trainer.add_event_handler(Events.STARTED, lambda: torch.nn.init.constant_(network.weight, 7.0))
+    handler.attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: seen.append(handler.ema_model.weight.item()))
+    trainer.run([0], max_epochs=1)
+    assert seen == [7.0]

@@ -56,54 +56,56 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path):
 
 
 def test_more_epochs_go_on_with_the_longer_schedule(tmp_path):
-    run(tmp_path / "last.pt", epochs=2, resume=False)
-    trainer, _ = run(tmp_path / "last.pt", epochs=4, resume=True)
+    run(tmp_path / "training_state.pt", epochs=2, resume=False)
+    trainer, _ = run(tmp_path / "training_state.pt", epochs=4, resume=True)
     assert trainer.rates == pytest.approx([0.1 * 2 / 4, 0.1 * 1 / 4])
 
 
 def test_other_settings_are_refused(tmp_path):
-    run(tmp_path / "last.pt", epochs=1, resume=False, settings={"learning_rate": 0.1, "roi_size": (8, 8)})
-    with pytest.raises(ResumeError, match=r"last\.pt was saved with learning_rate 0\.1, this run has 0\.2"):
-        run(tmp_path / "last.pt", epochs=2, resume=True, settings={"learning_rate": 0.2})
-    run(tmp_path / "last.pt", epochs=2, resume=True, settings={"learning_rate": 0.1, "roi_size": [8, 8]})
+    run(tmp_path / "training_state.pt", epochs=1, resume=False, settings={"learning_rate": 0.1, "roi_size": (8, 8)})
+    with pytest.raises(ResumeError, match=r"training_state\.pt was saved with learning_rate 0\.1, this run has 0\.2"):
+        run(tmp_path / "training_state.pt", epochs=2, resume=True, settings={"learning_rate": 0.2})
+    run(tmp_path / "training_state.pt", epochs=2, resume=True, settings={"learning_rate": 0.1, "roi_size": [8, 8]})
 
 
 def test_a_setting_may_be_a_text_of_the_command_line(tmp_path):
-    run(tmp_path / "last.pt", epochs=1, resume=False, settings={"floor": None, "straight_through": False})
-    run(tmp_path / "last.pt", epochs=2, resume=True, settings={"floor": "null", "straight_through": "False"})
+    run(tmp_path / "training_state.pt", epochs=1, resume=False, settings={"floor": None, "straight_through": False})
+    run(tmp_path / "training_state.pt", epochs=2, resume=True, settings={"floor": "null", "straight_through": "False"})
     with pytest.raises(ResumeError, match=r"saved with straight_through False, this run has True"):
-        run(tmp_path / "last.pt", epochs=3, resume=True, settings={"straight_through": "true"})
+        run(tmp_path / "training_state.pt", epochs=3, resume=True, settings={"straight_through": "true"})
 
 
 def test_state_of_another_network_and_a_damaged_one_are_refused_in_one_line(tmp_path):
-    run(tmp_path / "last.pt", epochs=1, resume=False)
-    with pytest.raises(ResumeError, match=r"last\.pt does not fit this configuration: .*size mismatch") as caught:
-        run(tmp_path / "last.pt", epochs=2, resume=True, features=2)
+    run(tmp_path / "training_state.pt", epochs=1, resume=False)
+    with pytest.raises(
+        ResumeError, match=r"training_state\.pt does not fit this configuration: .*size mismatch"
+    ) as caught:
+        run(tmp_path / "training_state.pt", epochs=2, resume=True, features=2)
     assert "\n" not in str(caught.value)
-    whole = (tmp_path / "last.pt").read_bytes()
-    (tmp_path / "last.pt").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ResumeError, match=r"last\.pt cannot be read") as caught:
-        run(tmp_path / "last.pt", epochs=2, resume=True)
+    whole = (tmp_path / "training_state.pt").read_bytes()
+    (tmp_path / "training_state.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ResumeError, match=r"training_state\.pt cannot be read") as caught:
+        run(tmp_path / "training_state.pt", epochs=2, resume=True)
     assert "\n" not in str(caught.value)
 
 
 def test_finished_training_has_nothing_left_to_do(tmp_path):
-    _, first = run(tmp_path / "last.pt", epochs=2, resume=False)
-    trainer, second = run(tmp_path / "last.pt", epochs=2, resume=True)
+    _, first = run(tmp_path / "training_state.pt", epochs=2, resume=False)
+    trainer, second = run(tmp_path / "training_state.pt", epochs=2, resume=True)
     assert trainer.state.iteration == 6
     assert torch.equal(first.weight, second.weight)
 
 
 def test_nothing_to_resume_starts_from_the_beginning_and_says_so(tmp_path, caplog):
-    trainer, _ = run(tmp_path / "last.pt", epochs=1, resume=True)
+    trainer, _ = run(tmp_path / "training_state.pt", epochs=1, resume=True)
     assert trainer.state.epoch == 1
     assert "nothing to resume" in caplog.text
 
 
 def test_other_number_of_cases_is_refused(tmp_path):
-    run(tmp_path / "last.pt", epochs=1, resume=False)
+    run(tmp_path / "training_state.pt", epochs=1, resume=False)
     with pytest.raises(ValueError, match="saved with 3 iterations an epoch, this run has 2"):
-        run(tmp_path / "last.pt", epochs=2, resume=True, data=(1.0, 2.0))
+        run(tmp_path / "training_state.pt", epochs=2, resume=True, data=(1.0, 2.0))
 
 
 def test_state_is_on_disk_before_the_next_epoch_starts(tmp_path):
@@ -111,8 +113,8 @@ def test_state_is_on_disk_before_the_next_epoch_starts(tmp_path):
     network = torch.nn.Linear(1, 1)
     trainer = Engine(lambda engine, batch: None)
     trainer.state.max_epochs, trainer.state.epoch_length = 2, 1
-    TrainingState(tmp_path / "last.pt", {"network": network}).attach(trainer)
-    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: seen.append((tmp_path / "last.pt").exists()))
+    TrainingState(tmp_path / "training_state.pt", {"network": network}).attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: seen.append((tmp_path / "training_state.pt").exists()))
     trainer.run([0], max_epochs=2)
     assert seen == [False, True]
 
@@ -125,16 +127,16 @@ def test_weights_that_are_not_finite_never_replace_the_last_good_state(tmp_path)
 
     trainer = Engine(step)
     trainer.state.max_epochs, trainer.state.epoch_length = 1, 1
-    TrainingState(tmp_path / "last.pt", {"network": network}).attach(trainer)
+    TrainingState(tmp_path / "training_state.pt", {"network": network}).attach(trainer)
     trainer.run([2.0], max_epochs=1)
     with pytest.raises(NonFiniteError, match="network holds weights that are NaN or infinite after epoch 2"):
         trainer.run([float("nan")], max_epochs=2)
-    assert torch.load(tmp_path / "last.pt", weights_only=True)["network"]["weight"].item() == 2.0
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["network"]["weight"].item() == 2.0
 
 
 def test_a_new_training_keeps_the_state_of_the_one_before(tmp_path):
-    run(tmp_path / "last.pt", epochs=2, resume=False)
-    run(tmp_path / "last.pt", epochs=1, resume=False)
+    run(tmp_path / "training_state.pt", epochs=2, resume=False)
+    run(tmp_path / "training_state.pt", epochs=1, resume=False)
     iterations = [torch.load(tmp_path / name, weights_only=True)["trainer"]["iteration"] for name in
-                  ("last.previous.pt", "last.pt")]  # fmt: skip
+                  ("training_state.previous.pt", "training_state.pt")]  # fmt: skip
     assert iterations == [6, 3]

@@ -1,0 +1,83 @@
+"""What lets a server of MONAI Label score segmentations with `qa_discriminator`: its request in, its answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai.transforms import LoadImage, Transform
+
+from custom_components.case_ids import CASE_ID, case_id_of
+from custom_components.data.code_values import nearest_code
+from custom_components.data.conformal import read_interval
+from custom_components.data.readers import VolumeReader
+
+TAGS = ("final", "original")
+"""Labels that the server keeps of an image: what a person has approved, and what a network has made."""
+
+
+class MontageOfRequest(Transform):
+    """Make the discriminator's input of a request; for `pre_transforms` of the bundle.
+
+    What is scored is the `label` of the request, a file that came with it, or else what the server keeps of the image:
+    the label with the `label_tag` of the request, or the final or the original one.
+
+    Args:
+        preprocessing: `qa_preprocessing`.
+        montage: `qa_montage`.
+
+    Raises:
+        ValueError: (when called) there is no segmentation, or it cannot be used.
+    """
+
+    def __init__(self, preprocessing: Callable, montage: Callable) -> None:
+        self.preprocessing, self.montage = preprocessing, montage
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the request with the montage (3, rows, columns) as `image`, and the path of what is scored."""
+        image = str(data["image"])
+        path = data.get("label") or kept_label(image, data.get("label_tag"))
+        item = {"image": image, "segmentation": str(path), CASE_ID: case_id_of(image)}
+        return {**data, "image": self.montage(self.preprocessing(item))["montage"], "segmentation": str(path)}
+
+
+class AnswerWithScore(Transform):
+    """Turn the network's output into the answer to a request; for `post_transforms` of the bundle.
+
+    Args:
+        weights: the discriminator's, beside which the interval of its scores lies.
+    """
+
+    def __init__(self, weights: str | Path) -> None:
+        self.weights = weights
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the request with `score`, `code` and `interval` in `result`, and with what was scored as `pred`."""
+        scored = LoadImage(reader=VolumeReader, image_only=True, ensure_channel_first=True)(data["segmentation"])
+        return {**data, "result": score_params(float(data["pred"]), self.weights), "pred": scored, "image": scored}
+
+
+def score_params(score: float, weights: str | Path) -> dict[str, Any]:
+    """Score, code and the interval of the code as an answer has them; the interval is null where none was measured."""
+    interval = read_interval(weights)
+    ends = None if interval is None else [round(end, 4) for end in interval.around(score)]
+    return {"score": round(score, 4), "code": nearest_code(score), "interval": ends}
+
+
+def kept_label(image: str | Path, tag: str | None = None) -> Path:
+    """Find the label that a server with a folder of studies keeps of an image: `labels/<tag>/<image>.*` beside it.
+
+    Raises:
+        ValueError: there is none, or the tag is no name of a folder.
+    """
+    image, name = Path(image), case_id_of(str(image))
+    tags = TAGS if tag is None else (tag,)
+    if any(one != Path(one).name for one in tags):
+        raise ValueError(f"label_tag is {tag!r}, expected a name without slashes")
+    for one in tags:
+        folder = image.parent / "labels" / one
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if case_id_of(str(path)) == name:
+                return path
+    raise ValueError(f"case {name}: no segmentation to score, expected a label with the tag {' or '.join(tags)}")
