@@ -1,0 +1,102 @@
+"""An app for MONAI Label with the bundles of this project: the reader gets the case with the worst QA score first."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import monailabel
+from lib.qa_scoring import QAScoring
+from lib.qa_strategy import UncertainCode, WorstScore
+from lib.qa_training import DiscriminatorTrainTask
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.tasks.activelearning.first import First
+from monailabel.tasks.activelearning.random import Random
+from monailabel.tasks.infer.bundle import BundleInferTask
+from monailabel.tasks.train.bundle import BundleTrainTask
+from monailabel.utils.others.generic import strtobool
+
+DISCRIMINATOR = "qa_discriminator"
+SEGMENTERS = ("qa_semi_seg", "baseline_seg")
+"""Bundles that segment, the better one first."""
+
+logger = logging.getLogger(__name__)
+
+
+class QAApp(MONAILabelApp):
+    """The bundles below `model` in the app's folder, as tasks of a server; and QA scores that order the work.
+
+    Settings of `--conf`: `models`, names of bundles with commas, by default all that are there; `segmenter`, the one
+    that segments what has no label yet when cases are scored, by default `qa_semi_seg`, then `baseline_seg`;
+    `skip_trainers`.
+
+    Raises:
+        ValueError: a bundle is not there.
+        SystemExit: the bundles are of different versions; one line that names them.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        self.bundles = _bundles(Path(app_dir) / "model", conf.get("models"))
+        sys.path.insert(0, str(next(iter(self.bundles.values()))))  # the package that they carry
+        from custom_components.bundle_root import checked_root
+
+        for path in self.bundles.values():
+            checked_root(path)
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name=f"MONAILabel - QA codes ({monailabel.__version__})",
+            description="Segmentation of abdominal organs, scored as people would code it",
+            version=monailabel.__version__,
+        )
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """The bundles with weights."""
+        tasks = {name: BundleInferTask(str(path), self.conf) for name, path in self.bundles.items()}
+        return {name: task for name, task in tasks.items() if task.is_valid()}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """All bundles; the discriminator learns from `codes.csv` in the folder of studies."""
+        if strtobool(self.conf.get("skip_trainers", "false")):
+            return {}
+        kinds = {DISCRIMINATOR: DiscriminatorTrainTask}
+        tasks = {name: kinds.get(name, BundleTrainTask)(str(path), self.conf) for name, path in self.bundles.items()}
+        return {name: task for name, task in tasks.items() if task.is_valid()}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """Those of MONAI Label that need no scores, and ours."""
+        return {
+            "worst_qa_score": WorstScore(),
+            "uncertain_qa_code": UncertainCode(),
+            "random": Random(),
+            "first": First(),
+        }
+
+    def init_scoring_methods(self) -> dict[str, ScoringMethod]:
+        """The scoring that the strategies need, if there are a discriminator and a network that segments."""
+        valid = self.init_infers()
+        wanted = self.conf.get("segmenter")
+        segmenter = next((name for name in ([wanted] if wanted else SEGMENTERS) if name in valid), None)
+        if DISCRIMINATOR not in valid or segmenter is None:
+            logger.warning(
+                "no QA scores: they need %s and one of %s with weights", DISCRIMINATOR, ", ".join(SEGMENTERS)
+            )
+            return {}
+        return {"qa_score": QAScoring(self, segmenter=segmenter, discriminator=DISCRIMINATOR)}
+
+
+def _bundles(folder: Path, names: str | None) -> dict[str, Path]:
+    found = {path.parent.parent.name: path.parent.parent for path in sorted(folder.glob("*/configs/metadata.json"))}
+    wanted = [name.strip() for name in names.split(",")] if names else list(found)
+    if missing := [name for name in wanted if name not in found] or not wanted:
+        raise ValueError(
+            f"{folder}: no bundle {', '.join(missing) if isinstance(missing, list) else ''}: package them with "
+            "`python ci/package_bundles.py` and unzip them there"
+        )
+    return {name: found[name] for name in wanted}
