@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +15,10 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
-from monai.bundle import ConfigParser
+from packaged import environment_with, package, unzip, write_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "apps" / "monai_deploy"
-CONFIGS = ROOT / "bundles" / "baseline_seg" / "configs"
 
 pytestmark = pytest.mark.slow
 
@@ -43,14 +40,8 @@ def succeed(*words: object, cwd: Path = ROOT) -> None:
 @pytest.fixture(scope="module")
 def deploy_python() -> Path:
     """The interpreter of an environment with the SDK."""
-    folder = Path(os.environ.get("DEPLOY_VENV", ROOT / ".venv-deploy")).resolve()
-    python, requirements = folder / "bin" / "python", APP / "requirements.txt"
-    if not python.is_file():
-        succeed(sys.executable, "-m", "venv", folder)
-    if not (folder / "installed").is_file() or (folder / "installed").read_bytes() != requirements.read_bytes():
-        succeed(python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "-r", requirements)
-        (folder / "installed").write_bytes(requirements.read_bytes())
-    return python
+    lines = (APP / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return environment_with("deploy", *(line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()))
 
 
 class Case(NamedTuple):
@@ -68,19 +59,9 @@ def case(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     Its weights are random: their labels change from voxel to voxel, so that a small difference of the grid shows.
     """
     folder = tmp_path_factory.mktemp("deploy")
-    models = folder / "weights" / "baseline_seg" / "models"
-    models.mkdir(parents=True)
-    parser = ConfigParser()
-    parser.read_config([CONFIGS / "inference.yaml", CONFIGS / "phantom.yaml"])
-    parser["channels"] = [4, 8, 16, 32]
-    torch.manual_seed(0)
-    torch.save(parser.get_parsed_content("network_def").state_dict(), models / "model.pt")
-    settings = {name: parser[name] for name in ("pixdim", "roi_size", "hu_window", "channels")}
-    torch.save({"settings": settings}, models / "training_state.pt")  # of which the package takes the numbers
-    succeed(sys.executable, "ci/package_bundles.py", "--output", folder / "dist", "--weights", folder / "weights")
-    (package,) = (folder / "dist").glob("baseline_seg_*.zip")
-    with zipfile.ZipFile(package) as archive:
-        archive.extractall(folder)
+    done = package(folder / "dist", write_weights(folder / "weights", "baseline_seg"))
+    assert done.returncode == 0, done.stderr
+    unzip(folder / "dist", folder, "baseline_seg")
     (folder / "images").mkdir()
     image, phantom = folder / "images" / "turned.nii.gz", nib.load(next((cohort / "imagesTs").glob("*.nii.gz")))
     turned = nib.orientations.ornt_transform(nib.io_orientation(phantom.affine), nib.orientations.axcodes2ornt("SLP"))
