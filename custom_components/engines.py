@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 
 from custom_components.case_ids import CASE_ID
@@ -53,6 +54,10 @@ class CaseEvaluator(SupervisedEvaluator):
     def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
         """Run over all cases; see the class."""
         self._cases_done = 0
+        if not self.state.epoch_length:  # one of more processes than there are cases
+            self.fire_event(Events.STARTED)
+            self.fire_event(Events.COMPLETED)
+            return
         try:
             super().run(global_epoch)
         except RuntimeError as error:

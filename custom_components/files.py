@@ -8,15 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def partial_path(path: str | os.PathLike) -> Path:
+def partial_path(path: str | os.PathLike, writer: str = "") -> Path:
     """The name that a file has while it is written: hidden, in the same folder, with the same suffix.
+
+    Args:
+        path: of the file.
+        writer: tells processes apart that write the same file.
 
     Example:
         >>> partial_path("out/a/a_seg.nii.gz").as_posix()
         'out/a/.partial_a_seg.nii.gz'
     """
     path = Path(path)
-    return path.with_name(f".partial_{path.name}")
+    return path.with_name(f".partial_{writer}{path.name}")
 
 
 def utf8_path(path: str | os.PathLike) -> str:
@@ -34,16 +38,20 @@ def utf8_path(path: str | os.PathLike) -> str:
 
 
 @contextmanager
-def complete_file(path: str | os.PathLike) -> Iterator[Path]:
+def complete_file(path: str | os.PathLike, writer: str = "") -> Iterator[Path]:
     """Give the name to write to, and rename it when all is written; after an error nothing is left of it.
 
     The folder is made if it is missing. A killed run leaves at most a file with the name of `partial_path`, which the
     next attempt replaces.
 
+    Args:
+        path: of the file.
+        writer: tells processes apart that write the same file.
+
     Raises:
         OSError: the disk is full or the folder not writable; what had the final name before is still there.
     """
-    path, partial = Path(path), partial_path(path)
+    path, partial = Path(path), partial_path(path, writer)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial

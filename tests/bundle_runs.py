@@ -9,6 +9,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+"""What starts two processes, for `launcher`."""
+
 
 def arguments(run_id: str, *configs: Path, **override: object) -> list[str]:
     pairs = {"config_file": [str(config) for config in configs], **override}

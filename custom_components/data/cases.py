@@ -16,6 +16,7 @@ from custom_components.data.dicom_kinds import has_dicom_magic, is_dicom_name
 from custom_components.data.fingerprint import FINGERPRINT, fingerprint, is_of_another_image
 from custom_components.data.layout import ERROR, SKIPPED, SOURCE, dicom_seg_path, segmentation_path
 from custom_components.data.listed_images import default_case_id, image_paths
+from custom_components.data.share import Share
 from custom_components.files import partial_path
 from custom_components.user_errors import exit_on_user_error
 
@@ -23,6 +24,8 @@ ACCEPTED = f"{', '.join(VOLUME_SUFFIXES)} and folders of DICOM slices"
 
 LEFT_OUT = "left_out"
 """Section of the images of a datalist that cannot be used."""
+
+WHOLE = Share()
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ def inference_cases(
     section: str = "test",
     overwrite: bool = False,
     body_part: object = None,
+    share: Share = WHOLE,
 ) -> list[Case]:
     """List what an inference run has to do; for use in configs, where a mistake ends the run with one line.
 
@@ -53,6 +57,7 @@ def inference_cases(
             replaced meanwhile or cropped in another way. The old result stays until the new one is complete, or the
             case is set aside.
         body_part: the crop to the abdomen; as a text it tells all that decides it. None: no crop.
+        share: which of several processes this is; only its cases are listed, and only their files touched.
 
     Raises:
         SystemExit: no cases, an unreadable list, or an `output_dir` that cannot be.
@@ -67,6 +72,7 @@ def inference_cases(
         Path(output_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"output_dir is {output_dir}: {error.strerror}") from error
+    cases = share.of(cases)
     for case in cases:
         if ERROR not in case:
             try:

@@ -57,9 +57,12 @@ class CaseReport(ABC):
     def raise_for_set_aside(self) -> None:
         """End the program with exit code 1 and one line if the last run set a case aside.
 
+        One of several processes tells of its own cases, when the others are done.
+
         Raises:
             SystemExit: at least one case was set aside.
         """
+        self._table.share.wait_for_the_others()
         if self._counts[SET_ASIDE]:
             cases = sum(self._counts.values())
             raise SystemExit(f"error: {self._counts[SET_ASIDE]} of {cases} cases set aside; see {self.path}")

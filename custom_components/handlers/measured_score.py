@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from custom_components.bundle import load_weights
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable
+from custom_components.data.share import Share
 from custom_components.engines import OK, CaseResult
 from custom_components.handlers.qa_scores import score_row
 from custom_components.handlers.segmentation_score import CANDIDATE, FIRST_SCORE, SCORE_COLUMNS
@@ -37,6 +38,7 @@ class MeasuredScore:
     Args:
         ranking: see `MeasuredRanking`.
         output_dir: where the segmentations lie.
+        share: which of several processes this is; the table is that of all.
 
     Example::
 
@@ -44,9 +46,9 @@ class MeasuredScore:
         evaluator = CaseEvaluator(..., val_handlers=[measured, SegmentationSummary("out")])
     """
 
-    def __init__(self, ranking: MeasuredRanking, output_dir: str | Path) -> None:
+    def __init__(self, ranking: MeasuredRanking, output_dir: str | Path, share: Share | None = None) -> None:
         self.ranking = ranking
-        self._table = CaseTable(Path(output_dir) / MEASUREMENTS, [CASE_ID, *COLUMNS])
+        self._table = CaseTable(Path(output_dir) / MEASUREMENTS, [CASE_ID, *COLUMNS], share)
         self._measured: Measured | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -102,6 +104,7 @@ def measured_score(
     discriminator_path: str | None,
     inferer: Callable[..., Tensor] | None = None,
     refine: Refine | None = None,
+    share: Share | None = None,
 ) -> MeasuredScore | None:
     """Make the handler that an inference's configuration asks for, or None.
 
@@ -118,6 +121,7 @@ def measured_score(
         discriminator_path: of a run that a discriminator scores.
         inferer: runs the networks.
         refine: see `MeasuredRanking`.
+        share: see `MeasuredScore`.
 
     Raises:
         SystemExit: a file cannot be read, a number is out of range, or two are to judge; one line, and exit code 1.
@@ -148,4 +152,4 @@ def measured_score(
         inferer=inferer,
         refine=refine,
     )
-    return MeasuredScore(ranking, output_dir)
+    return MeasuredScore(ranking, output_dir, share)

@@ -18,6 +18,7 @@ from custom_components.data.conformal import ScoreInterval
 from custom_components.data.fingerprint import FINGERPRINT
 from custom_components.data.layout import SKIPPED, montage_png_path
 from custom_components.data.qa_inference import MADE_FROM
+from custom_components.data.share import Share
 from custom_components.engines import OK, SET_ASIDE, CaseResult
 from custom_components.handlers.case_report import CaseReport
 
@@ -27,9 +28,9 @@ COLUMNS = [CASE_ID, "score", "code", "low", "high", "montage", "status", "reason
 logger = logging.getLogger(__name__)
 
 
-def score_table(output_dir: str | Path) -> CaseTable:
-    """The table of scores in a folder."""
-    return CaseTable(Path(output_dir) / TABLE, COLUMNS)
+def score_table(output_dir: str | Path, share: Share | None = None) -> CaseTable:
+    """The table of scores in a folder, of one process or of one of several."""
+    return CaseTable(Path(output_dir) / TABLE, COLUMNS, share)
 
 
 class QAScores(CaseReport):
@@ -49,6 +50,7 @@ class QAScores(CaseReport):
         interval: see `custom_components.data.conformal.read_interval`.
         png_dir: where the montages are written to.
         pred_key: key of the score in the engine's output.
+        share: which of several processes this is; the table is that of all.
 
     Example (in a config)::
 
@@ -68,11 +70,14 @@ class QAScores(CaseReport):
         interval: ScoreInterval | None = None,
         png_dir: str | Path | None = None,
         pred_key: str = "pred",
+        share: Share | None = None,
     ) -> None:
         self.interval = interval
         self.pred_key = pred_key
         self.weights = Path(weights)
-        super().__init__(score_table(output_dir), done="scored", key=_worst_first, keep=self._is_of_these_weights)
+        super().__init__(
+            score_table(output_dir, share), done="scored", key=_worst_first, keep=self._is_of_these_weights
+        )
         self._png_dir = png_dir
         self._cases = {str(case[CASE_ID]): case for case in cases}
 

@@ -16,6 +16,7 @@ from custom_components.anatomy import NUM_CLASSES, ORGANS
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable, Row
 from custom_components.data.layout import SKIPPED, dicom_seg_path, segmentation_path
+from custom_components.data.share import Share
 from custom_components.engines import OK, SET_ASIDE, CaseResult
 from custom_components.handlers.case_report import CaseReport
 from custom_components.handlers.dicom_segmentations import DicomSegmentations
@@ -44,6 +45,7 @@ class SegmentationSummary(CaseReport):
         score: scores skipped cases; without it they keep the score that they have.
         dicom_seg: writes the DICOM SEG of what was segmented, and of skipped cases that have none.
         pred_key: key of the label map `(1, X, Y, Z)` in the engine's output.
+        share: which of several processes this is; the table is that of all.
 
     Example (in a config)::
 
@@ -61,13 +63,14 @@ class SegmentationSummary(CaseReport):
         score: SegmentationScore | None = None,
         dicom_seg: DicomSegmentations | None = None,
         pred_key: str = "pred",
+        share: Share | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.overwrite = overwrite
         self.score = score
         self.dicom_seg = dicom_seg
         self.pred_key = pred_key
-        super().__init__(CaseTable(self.output_dir / "summary.csv", COLUMNS), done="segmented")
+        super().__init__(CaseTable(self.output_dir / "summary.csv", COLUMNS, share), done="segmented")
 
     def _append(self, engine: Engine) -> None:
         case: CaseResult = engine.state.case  # type: ignore[attr-defined]
