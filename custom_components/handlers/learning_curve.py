@@ -19,7 +19,7 @@ from monai.utils import CommonKeys, is_scalar
 from custom_components.files import complete_file
 
 TABLE, PICTURE = "learning_curve.csv", "learning_curve.png"
-TRAIN = "train_"
+TRAIN, EPOCH = "train_", "epoch_"
 
 
 class LearningCurve:
@@ -28,7 +28,9 @@ class LearningCurve:
     One row an epoch: `epoch`, `train_loss` (mean over its iterations) and what else is asked for of the
     trainer's output, `learning_rate` (at its start), and the scalar metrics of the validation after it. The picture
     shows the losses, the key metric with its best epoch, and in thin lines the others. With several processes the
-    first one writes, of its own losses.
+    first one writes, and the losses are the means over all; while an epoch runs, its own.
+
+    What logs an engine's metrics finds the means of an epoch among those of the trainer: `epoch_loss` and so on.
 
     Its state is the history and the key metric, so that a resumed training keeps them: save it after the validation of
     the epoch.
@@ -69,7 +71,7 @@ class LearningCurve:
         self._trainer = engine
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_losses)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write_table)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED, self._write)
         if self.evaluator is not None:
             self.evaluator.add_event_handler(Events.COMPLETED, self._add_validation)
@@ -108,8 +110,15 @@ class LearningCurve:
                 total, count = self._sums.get(name, (0.0, 0))
                 self._sums[name] = total + torch.as_tensor(found[name]).item(), count + 1
         # Kept up to date, because the validation may come before this handler's end of the epoch.
-        means = {f"{TRAIN}{name}": total / count for name, (total, count) in self._sums.items()}
-        self._row(engine.state.epoch).update(means)
+        self._row(engine.state.epoch).update(_means(self._sums))
+
+    def _end_epoch(self, engine: Engine) -> None:
+        sums = torch.tensor([self._sums.get(name, (0.0, 0)) for name in self.outputs], dtype=torch.float64)
+        totals = idist.all_reduce(sums).tolist()  # type: ignore[union-attr]
+        sums_of_all = dict(zip(self.outputs, totals, strict=True))
+        self._row(engine.state.epoch).update(_means(sums_of_all))
+        engine.state.metrics.update(_means(sums_of_all, prefix=EPOCH))
+        self._write_table()
 
     def _add_validation(self, evaluator: Engine) -> None:
         assert self._trainer is not None
@@ -128,6 +137,10 @@ class LearningCurve:
         if idist.get_rank() == 0:
             with complete_file(self.output_dir / PICTURE) as partial:
                 draw_learning_curve(self.history(), self.key_metric, self.lower_is_better).savefig(partial)
+
+
+def _means(sums: Mapping[str, tuple[float, float]], prefix: str = TRAIN) -> dict[str, float]:
+    return {f"{prefix}{name}": total / count for name, (total, count) in sums.items() if count}
 
 
 def draw_learning_curve(history: pd.DataFrame, key_metric: str | None, lower_is_better: bool = False) -> Figure:

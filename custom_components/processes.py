@@ -1,0 +1,32 @@
+"""How the processes of a training meet."""
+
+from __future__ import annotations
+
+import os
+
+import torch.distributed as dist
+
+
+def join_processes(backend: str) -> None:
+    """Make the process group of a training that torchrun has started, unless there is one; for use in configs.
+
+    A restart of torchrun's (`--max-restarts`) on one machine keeps the store in which the processes leave their
+    addresses, and gloo would wait for those of the killed ones. So each start has a part of the store for itself. On
+    several machines the starts are counted differently: there torchrun must make a new store each time, which it does
+    with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
+
+    Args:
+        backend: `nccl` or `gloo`.
+    """
+    if dist.is_initialized():
+        return
+    environment = os.environ
+    is_shared = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if not is_shared or environment.get("GROUP_WORLD_SIZE") != "1":
+        dist.init_process_group(backend)
+        return
+    address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
+    store = dist.TCPStore(address, port, None, is_master=False, wait_for_workers=False)
+    own = dist.PrefixStore(f"start_{environment['TORCHELASTIC_RESTART_COUNT']}", store)
+    rank, world_size = (int(environment[name]) for name in ("RANK", "WORLD_SIZE"))
+    dist.init_process_group(backend, store=own, rank=rank, world_size=world_size)
