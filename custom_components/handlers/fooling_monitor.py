@@ -59,7 +59,8 @@ class FoolingMonitor:
     fooling its discriminator after a few steps, so before the first interval is over there are looks after 1, 2, 4, 8,
     ... iterations. Noted are the score of the discriminators that give the gradient, that of watchers, which give none,
     what the segmentations look like, and how far the weights have gone: `fooling.csv`, `fooling.png`, TensorBoard, and
-    `fooling.json` with the rule and its verdict. The training itself goes on as without it, bit for bit.
+    `fooling.json` with the rule and its verdict. The training itself goes on as without it, bit for bit. What logs an
+    engine's metrics finds the last look among those of the trainer: `fooling_score`, `fooling_watcher_score` and so on.
 
     Its state is what it has noted: save it, and a resumed training keeps the start.
 
@@ -139,6 +140,7 @@ class FoolingMonitor:
         """Attach to a trainer; after the handler that averages its weights, and before the one that saves its state."""
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=lambda _, number: self.is_due(number)), self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED, self._end)
 
     def is_due(self, iteration: int) -> bool:
@@ -164,7 +166,12 @@ class FoolingMonitor:
 
     def _begin(self, engine: Engine) -> None:
         if not self.looks:
-            self._note(self.look(engine.state.iteration, engine.state.device, self.start))  # type: ignore[attr-defined]
+            self._note(engine, self.start)
+
+    def _end_epoch(self, engine: Engine) -> None:
+        """Look once more in the last epoch while it can still be logged."""
+        if engine.state.epoch == engine.state.max_epochs and self.looks[-1].iteration != engine.state.iteration:
+            self(engine)
 
     def _end(self, engine: Engine) -> None:
         if self.looks[-1].iteration != engine.state.iteration:
@@ -173,10 +180,11 @@ class FoolingMonitor:
 
     def __call__(self, engine: Engine) -> None:
         """Look at the cases; flag the run if the rule says so."""
-        self._note(self.look(engine.state.iteration, engine.state.device, self.network))  # type: ignore[attr-defined]
+        self._note(engine, self.network)
 
-    def _note(self, look: Look) -> None:
-        self.looks.append(look)
+    def _note(self, engine: Engine, network: nn.Module) -> None:
+        self.looks.append(self.look(engine.state.iteration, engine.state.device, network))  # type: ignore[attr-defined]
+        engine.state.metrics.update({f"fooling_{name}": value for name, value in _numbers(self.looks[-1]).items()})
         reason = self.rule.reason(self.looks)
         if reason and not self.flagged:
             self.flagged = reason
@@ -258,9 +266,8 @@ class FoolingMonitor:
         with complete_file(self.output_dir / "fooling.png") as partial:
             draw_looks(table, self.flagged).savefig(partial)
         self._writer = self._writer or SummaryWriter(str(self.output_dir))
-        for name, value in _row(self.looks[-1]).items():
-            if name != "iteration" and not math.isnan(value):
-                self._writer.add_scalar(f"fooling/{name}", value, self.looks[-1].iteration)
+        for name, value in _numbers(self.looks[-1]).items():
+            self._writer.add_scalar(f"fooling/{name}", value, self.looks[-1].iteration)
         self._writer.flush()
 
 
@@ -273,3 +280,8 @@ def _row(look: Look) -> dict[str, float]:
     row = look._asdict()
     volumes = row.pop("volumes_ml")
     return {**row, **{f"{name}_ml": value for name, value in volumes.items()}}
+
+
+def _numbers(look: Look) -> dict[str, float]:
+    """What is plotted of a look: all that was measured."""
+    return {name: value for name, value in _row(look).items() if name != "iteration" and not math.isnan(value)}

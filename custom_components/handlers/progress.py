@@ -22,7 +22,13 @@ class EpochProgress(ProgressBar):
         """Attach to a MONAI trainer."""
         super().attach(
             engine,
-            output_transform=lambda output: {"loss": output["loss"].item()},
+            output_transform=_loss,
             event_name=Events.EPOCH_COMPLETED,
             closing_event_name=Events.COMPLETED,
         )
+
+
+def _loss(output: Any) -> dict[str, float]:
+    """The loss of a plain output, or of one in a list, as decollating and `TrackedOutput` make it."""
+    first = output[0] if isinstance(output, list) else output
+    return {"loss": first["loss"].item()}
