@@ -62,6 +62,15 @@ def test_a_handler_that_is_put_before_the_others_moves_none(bundle: Path):
 
 
 @every_bundle
+def test_the_guide_has_the_order_of_the_model_zoo(bundle: Path):
+    guide = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^## (.+)$", guide, re.MULTILINE)
+    assert heads[:4] == ["Model description", "Data", "Performance", "Commands"]
+    assert heads[-5:] == ["System configuration", "Limitations", "Citation", "References", "License"]
+    assert (bundle / "docs" / "data_license.txt").is_file()
+
+
+@every_bundle
 def test_metadata_has_what_the_bundle_specification_wants(bundle: Path):
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert set(metadata) >= {
