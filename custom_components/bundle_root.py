@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import custom_components
@@ -12,7 +13,7 @@ from custom_components.user_errors import exit_on_user_error
 
 
 def find_bundle_root(name: str, default: str = ".") -> str:
-    """Find the bundle `name`: in the current directory, below it in `bundles`, or around this package.
+    """Find the bundle `name`: of a configuration on the command line, or here, or in `bundles`, or around this package.
 
     MONAI gives a configuration no way to know its own path, so that `bundle_root: .` works in the bundle's own
     directory only. This one works from the repository too, and from anywhere for a bundle that carries this package.
@@ -26,12 +27,19 @@ def find_bundle_root(name: str, default: str = ".") -> str:
         The directory.
     """
     package_parent = Path(custom_components.__file__).resolve().parent.parent
-    for base in (Path(), package_parent):
-        for root in (base, base / "bundles" / name):
-            metadata = root / "configs" / "metadata.json"
-            if metadata.is_file() and json.loads(metadata.read_text()).get("name") == name:
-                return str(root)
+    around = [root for base in (Path(), package_parent) for root in (base, base / "bundles" / name)]
+    for root in (*_roots_on_the_command_line(), *around):
+        metadata = root / "configs" / "metadata.json"
+        if metadata.is_file() and json.loads(metadata.read_text(encoding="utf-8")).get("name") == name:
+            return str(root)
     return default
+
+
+def _roots_on_the_command_line() -> list[Path]:
+    """The bundles of what may be configurations, as in `--config_file "['a/configs/train.yaml','b.yaml']"`."""
+    words = [word.partition("=")[2] if word.startswith("-") else word for word in sys.argv[1:]]
+    paths = [path.strip() for word in words for path in re.split(r"[\[\]'\",]", word)]
+    return [Path(path).parent.parent for path in paths if path.endswith((".yaml", ".json"))]
 
 
 @exit_on_user_error

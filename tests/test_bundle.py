@@ -38,6 +38,17 @@ def test_an_unzipped_bundle_in_the_current_directory_wins(tmp_path: Path, monkey
     assert find_bundle_root("no_such_bundle", "../no_such_bundle") == "../no_such_bundle"
 
 
+@pytest.mark.parametrize("form", ["{}", "['{}','other.yaml']", "--config_file={}"])
+def test_the_bundle_of_the_configuration_that_runs_wins(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a bundle" / "configs").mkdir(parents=True)
+    (tmp_path / "a bundle" / "configs" / "metadata.json").write_text(f'{{"name": "{HERE}"}}')
+    monkeypatch.chdir(ROOT)
+    config = form.format(tmp_path / "a bundle" / "configs" / "train.yaml")
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", config, "--datalist", str(tmp_path / "dataset.json")])
+    assert find_bundle_root(HERE) == str(tmp_path / "a bundle")
+    assert find_bundle_root("qa_semi_seg") == "bundles/qa_semi_seg"
+
+
 def test_weights_are_loaded_or_their_lack_is_said_in_one_line(tmp_path: Path):
     network, other = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
     torch.save(other.state_dict(), tmp_path / "model.pt")
