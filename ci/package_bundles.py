@@ -176,6 +176,17 @@ def _export(staged: Path) -> None:
     if done.returncode:
         why = "\n".join(done.stderr.strip().splitlines()[-3:])
         raise ValueError(f"{staged.name}: the network cannot be written as TorchScript: {why}")
+    _leave_out_paths(staged / "models" / "model.ts")
+
+
+def _leave_out_paths(scripted: Path) -> None:
+    """Rewrite a TorchScript without the paths of its source, and without a number that depends on them."""
+    partial = scripted.with_suffix(".partial")
+    with zipfile.ZipFile(scripted) as archive, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as rewritten:
+        for entry in archive.infolist():
+            if not entry.filename.endswith((".debug_pkl", "/.data/serialization_id")):
+                rewritten.writestr(zipfile.ZipInfo(entry.filename, STAMP), archive.read(entry))
+    partial.replace(scripted)
 
 
 def _write_zip(staged: Path, path: Path) -> None:

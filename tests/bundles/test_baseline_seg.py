@@ -127,7 +127,7 @@ KILL = """
 """Overlay for a training that is killed after two of the four iterations of its second epoch."""
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_and_resumed_training_ends_with_the_same_weights_bit_for_bit(
     workers: int, cohort: Path, trained: Path, tmp_path: Path
 ):

@@ -78,6 +78,9 @@ def test_torchscript_is_the_network_of_the_weights(packages: Path, tmp_path: Pat
     network.load_state_dict(torch.load(root / "models" / "model.pt", weights_only=True))
     extra = {"metadata.json": "", "inference.json": ""}
     scripted = torch.jit.load(str(root / "models" / "model.ts"), _extra_files=extra)
+    with zipfile.ZipFile(root / "models" / "model.ts") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    assert [name for name, data in files.items() if b"site-packages" in data or str(tmp_path).encode() in data] == []
     image = torch.rand(1, 1, 64, 64, 32)
     with torch.no_grad():
         torch.testing.assert_close(scripted(image), network(image))
