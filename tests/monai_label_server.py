@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -44,6 +45,14 @@ class Server:
 
     def next_case(self, strategy: str) -> dict[str, Any]:
         return self.client.post(f"/activelearning/{strategy}", json={}).json()
+
+    def says(self, pattern: str) -> bool:
+        """Whether the log has it; what went wrong is written after the answer."""
+        for _ in range(40):
+            if re.search(pattern, self.log.read_text()):
+                return True
+            time.sleep(0.5)
+        return False
 
     def score(self) -> dict[str, Any]:
         return self.client.post("/scoring/qa_score", params={"run_sync": True}, json={"device": "cpu"}).json()
