@@ -9,9 +9,9 @@ from typing import Any
 from monai.transforms import LoadImage, Transform
 
 from custom_components.case_ids import CASE_ID, case_id_of
-from custom_components.data.code_values import nearest_code
 from custom_components.data.conformal import read_interval
 from custom_components.data.readers import VolumeReader
+from custom_components.handlers.qa_scores import score_row
 
 TAGS = ("final", "original")
 """Labels that the server keeps of an image: what a person has approved, and what a network has made."""
@@ -59,10 +59,16 @@ class AnswerWithScore(Transform):
 
 
 def score_params(score: float, weights: str | Path) -> dict[str, Any]:
-    """Score, code and the interval of the code as an answer has them; the interval is null where none was measured."""
-    interval = read_interval(weights)
-    ends = None if interval is None else [round(end, 4) for end in interval.around(score)]
-    return {"score": round(score, 4), "code": nearest_code(score), "interval": ends}
+    """Score, code and the interval of the code as `qa_scores.csv` has them; the interval is None if none was measured.
+
+    Raises:
+        ValueError: the score is no finite number.
+    """
+    row = score_row(score, read_interval(weights))
+    if "reason" in row:
+        raise ValueError(row["reason"])
+    ends = [float(row["low"]), float(row["high"])] if row["low"] else None
+    return {"score": float(row["score"]), "code": int(row["code"]), "interval": ends}
 
 
 def kept_label(image: str | Path, tag: str | None = None) -> Path:
@@ -73,8 +79,8 @@ def kept_label(image: str | Path, tag: str | None = None) -> Path:
     """
     image, name = Path(image), case_id_of(str(image))
     tags = TAGS if tag is None else (tag,)
-    if any(one != Path(one).name for one in tags):
-        raise ValueError(f"label_tag is {tag!r}, expected a name without slashes")
+    if any(not one or one != Path(one).name or one.startswith(".") for one in tags):
+        raise ValueError(f"label_tag is {tag!r}, expected a name without slashes and leading dot")
     for one in tags:
         folder = image.parent / "labels" / one
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():

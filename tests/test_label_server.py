@@ -61,9 +61,13 @@ def test_a_missing_label_and_a_tag_that_leads_elsewhere_are_told(studies: Path):
     wanted = "case phantom_train_001: no segmentation to score, expected a label with the tag final or original"
     with pytest.raises(ValueError, match=f"^{wanted}$"):
         kept_label(studies / "phantom_train_001.nii.gz")
-    with pytest.raises(ValueError, match=r"^label_tag is '\.\./\.\.', expected a name without slashes$"):
-        kept_label(studies / "phantom_train_001.nii.gz", "../..")
+    for tag in ("../..", "..", ""):
+        with pytest.raises(ValueError, match=r"^label_tag is '.*', expected a name without slashes and leading dot$"):
+            kept_label(studies / "phantom_train_001.nii.gz", tag)
 
 
 def test_without_an_interval_the_answer_says_so(tmp_path: Path):
     assert score_params(0.2, tmp_path / "model.pt") == {"score": 0.2, "code": 0, "interval": None}
+    assert score_params(0.49996, tmp_path / "model.pt")["code"] == 1  # of the score that is written, 0.5
+    with pytest.raises(ValueError, match="^score is nan, expected a finite number"):
+        score_params(float("nan"), tmp_path / "model.pt")

@@ -80,10 +80,9 @@ class QAApp(MONAILabelApp):
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
         """The scoring that the strategies need, if there are a discriminator and a network that segments."""
-        valid = self.init_infers()
         wanted = self.conf.get("segmenter")
-        segmenter = next((name for name in ([wanted] if wanted else SEGMENTERS) if name in valid), None)
-        if DISCRIMINATOR not in valid or segmenter is None:
+        segmenter = next((name for name in ([wanted] if wanted else SEGMENTERS) if name in self._infers), None)
+        if DISCRIMINATOR not in self._infers or segmenter is None:
             logger.warning(
                 "no QA scores: they need %s and one of %s with weights", DISCRIMINATOR, ", ".join(SEGMENTERS)
             )
@@ -94,9 +93,10 @@ class QAApp(MONAILabelApp):
 def _bundles(folder: Path, names: str | None) -> dict[str, Path]:
     found = {path.parent.parent.name: path.parent.parent for path in sorted(folder.glob("*/configs/metadata.json"))}
     wanted = [name.strip() for name in names.split(",")] if names else list(found)
-    if missing := [name for name in wanted if name not in found] or not wanted:
+    missing = [name for name in wanted if name not in found]
+    if missing or not wanted:
         raise ValueError(
-            f"{folder}: no bundle {', '.join(missing) if isinstance(missing, list) else ''}: package them with "
-            "`python ci/package_bundles.py` and unzip them there"
+            f"{folder}: no bundle {', '.join(missing) or 'at all'}: package them with `python ci/package_bundles.py` "
+            "and unzip them there"
         )
     return {name: found[name] for name in wanted}
