@@ -1,27 +1,27 @@
-"""What a semi-supervised training step costs beside a supervised one: time, memory, and where the time goes.
+"""What does a semi-supervised training step cost beside a supervised one, in time and memory?
 
-    python benchmarks/semi_supervised_step.py [--repeats 10]
+    python benchmarks/semi_supervised_step.py [--rounds 10] [--device cuda]
 
 One step of the bundle `qa_semi_seg` (a labelled and an unlabelled volume of 168 x 168 x 64, batch size 1, random
 weights) against one without the unlabelled part, both through MONAI's trainer. Two forward and backward passes cost
-twice the time of one and no more memory, as one graph is alive at a time: that is the floor. The ways take turns in
-time, and each has a process of its own for its memory.
+twice the time of one and no more memory, as one graph is alive at a time: that is the floor. The Mean Teacher is
+written as is usual with MONAI: an `iteration_update` of the trainer, in which the student sees both volumes as one
+batch, the averaged network predicts the unlabelled one, and one loss of both parts goes back.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
-import time
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import fire
 import torch
-from ignite.engine import Events
+from measure import aim, in_own_process, peak_of_calls, report, take_turns
 from monai.engines import SupervisedTrainer
 from monai.networks.nets import UNet
+from monai.utils import CommonKeys
 
 from custom_components.data.unlabeled import EndlessBatches
 from custom_components.handlers.qa_score_loss import QAScoreLoss
@@ -30,86 +30,107 @@ from custom_components.losses import MultiSourcedDiceLoss, prepare_batch
 from custom_components.networks import QADiscriminator
 from custom_components.segmentation_gradients import QAScoreGradient
 
-SHAPE = (168, 168, 64)
-WAYS = {"supervised": {}, "QA-score loss": {}, "straight through": {"straight_through": True}}
+SUPERVISED, FLOOR, OURS, STRAIGHT, TEACHER = (
+    "supervised", "twice supervised", "QA-score loss", "QA-score loss, straight through", "Mean Teacher"
+)  # fmt: skip
+NAMES = (SUPERVISED, FLOOR, OURS, STRAIGHT, TEACHER)
 
 
-class Steps:
-    """A trainer whose epochs have one step."""
+def way(name: str, size: Sequence[int], device: str) -> Callable[[], None]:
+    """One step of a contestant."""
+    torch.manual_seed(0)
+    item = {"image": torch.rand(1, *size), "label": torch.randint(0, 13, (1, *size)), "case_id": "a"}
+    network = UNet(3, 1, 13, channels=(32, 64, 128, 256), strides=(2, 2, 2), num_res_units=2).to(device)
+    options: dict[str, Any] = {}
+    if name in (OURS, STRAIGHT):
+        gradient = QAScoreGradient([QADiscriminator()], straight_through=name == STRAIGHT)
+        options["train_handlers"] = [QAScoreLoss(EndlessBatches([item]), gradient, weight=1.0)]
+    if name == TEACHER:
+        options["iteration_update"] = mean_teacher(deepcopy(network).requires_grad_(False), item["image"][None])
+    trainer = SupervisedTrainer(
+        device=torch.device(device),
+        max_epochs=1,
+        train_data_loader=torch.utils.data.DataLoader([item], batch_size=1),
+        prepare_batch=prepare_batch,
+        network=network,
+        optimizer=torch.optim.Adam(network.parameters(), lr=1e-4),
+        loss_function=MultiSourcedDiceLoss(),
+        inferer=AutocastInferer(),
+        amp=torch.device(device).type == "cuda",
+        decollate=False,
+        **options,
+    )
 
-    def __init__(self, way: str, device: str) -> None:
-        torch.manual_seed(0)
-        item = {"image": torch.rand(1, *SHAPE), "label": torch.randint(0, 13, (1, *SHAPE)), "case_id": "a"}
-        network = UNet(3, 1, 13, channels=(32, 64, 128, 256), strides=(2, 2, 2), num_res_units=2).to(device)
-        handlers: list[Any] = []
-        if way != "supervised":
-            gradient = QAScoreGradient([QADiscriminator()], **WAYS[way])
-            handlers.append(QAScoreLoss(EndlessBatches([item]), gradient, weight=1.0))
-        self.seconds: list[float] = []
-        self.trainer = SupervisedTrainer(
-            device=torch.device(device),
-            max_epochs=1,
-            train_data_loader=torch.utils.data.DataLoader([item], batch_size=1),
-            prepare_batch=prepare_batch,
-            network=network,
-            optimizer=torch.optim.Adam(network.parameters(), lr=1e-4),
-            loss_function=MultiSourcedDiceLoss(),
-            inferer=AutocastInferer(),
-            amp=device == "cuda",
-            decollate=False,
-            train_handlers=handlers,
-        )
+    def step() -> None:
+        for _ in range(2 if name == FLOOR else 1):
+            trainer.state.max_epochs = 1
+            trainer.run()
 
-    def step(self) -> float:
-        """Seconds of one step."""
-        timer: list[float] = []
-
-        def note() -> None:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            timer.append(time.perf_counter())
-
-        with (
-            self.trainer.add_event_handler(Events.ITERATION_STARTED, note),
-            self.trainer.add_event_handler(Events.ITERATION_COMPLETED, note),
-        ):
-            self.trainer.state.max_epochs = 1
-            self.trainer.run()
-        return timer[1] - timer[0]
+    return step
 
 
-def peak_gib(way: str, device: str) -> float:
-    """Peak memory of a process that does three steps: of the GPU, or above what it had before the first."""
-    steps = Steps(way, device)
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    before = resident_gib("VmRSS")
-    for _ in range(3):
-        steps.step()
-    return torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else resident_gib("VmHWM") - before
+def mean_teacher(teacher: UNet, unlabeled: torch.Tensor) -> Callable[[SupervisedTrainer, dict], dict]:
+    """Make the update of a trainer with a Mean Teacher (Tarvainen and Valpola 2017)."""
+
+    def update(engine: SupervisedTrainer, batch: dict) -> dict:
+        image, label = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)[:2]
+        other = unlabeled.to(engine.state.device)
+        engine.network.train()
+        engine.optimizer.zero_grad()
+        with torch.autocast("cuda", enabled=engine.amp):
+            with torch.no_grad():
+                wanted = engine.inferer(other + 0.05 * torch.randn_like(other), teacher).softmax(1)
+            pred = engine.inferer(torch.cat([image, other]), engine.network)
+            loss = engine.loss_function(pred[:1], label) + (pred[1:].softmax(1) - wanted).square().mean()
+        if engine.scaler is None:
+            loss.backward()
+            engine.optimizer.step()
+        else:
+            engine.scaler.scale(loss).backward()
+            engine.scaler.step(engine.optimizer)
+            engine.scaler.update()
+        with torch.no_grad():
+            for old, new in zip(teacher.parameters(), engine.network.parameters(), strict=True):
+                old.lerp_(new, 0.01)
+        return {CommonKeys.PRED: pred[:1], CommonKeys.LOSS: loss.item()}
+
+    return update
 
 
-def resident_gib(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 2**20
+def peak(name: str, size: Sequence[int], device: str) -> dict[str, float]:
+    """Memory of three steps; for a process of its own."""
+    return peak_of_calls(way(name, size, device), device)
 
 
-def main(repeats: int = 10, device: str = "cuda" if torch.cuda.is_available() else "cpu") -> None:
-    """Print the table."""
-    print(f"{device}, {torch.get_num_threads()} threads, fast bfloat16: {cpu_is_fast_in_bfloat16()}")
-    peaks = {}
-    for way in WAYS:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            peaks[way] = pool.submit(peak_gib, way, device).result()
-    ways = {way: Steps(way, device) for way in WAYS}
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _ in range(repeats + 1):
-        for way, steps in ways.items():
-            seconds[way].append(steps.step())
-    medians = {way: statistics.median(times[1:]) for way, times in seconds.items()}
-    for way in WAYS:
-        print(f"{way:18} {medians[way]:7.3f} s a step, {medians[way] / medians['supervised']:5.2f} times supervised; "
-              f"peak {peaks[way]:5.2f} GiB, {peaks[way] / peaks['supervised']:5.2f} times")  # fmt: skip
+def main(
+    rounds: int = 10,
+    size: Sequence[int] = (168, 168, 64),
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> None:
+    """Time the contestants in turns; see the head of the file.
+
+    Args:
+        rounds: turns of each contestant that count.
+        size: voxels of a volume.
+        device: cpu or cuda.
+    """
+    peaks = {name: in_own_process(peak, name, size, device) for name in NAMES}
+    seconds = take_turns({name: way(name, size, device) for name in NAMES}, rounds, device)
+    middle = {name: statistics.median(times) for name, times in seconds.items()}
+    rise = {name: found["rise_mib"] for name, found in peaks.items()}
+    report(
+        "semi_supervised_step_cuda" if torch.device(device).type == "cuda" else "semi_supervised_step",
+        f"one semi-supervised training step, {' x '.join(map(str, size))}",
+        reference=SUPERVISED,
+        seconds=seconds,
+        peaks=peaks,
+        aims=[
+            aim("time, to twice the supervised step", middle[OURS] / middle[FLOOR], at_most=1.15),
+            aim("memory above what the process held, to the supervised step", rise[OURS] / rise[SUPERVISED], at_most=1.15),
+        ],
+        device=device,
+        fast_bfloat16=cpu_is_fast_in_bfloat16(),
+    )
 
 
 if __name__ == "__main__":
