@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from gzip import BadGzipFile
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,17 @@ from custom_components.data.dicom import list_series, read_series
 from custom_components.data.dicom_kinds import has_dicom_magic
 from custom_components.files import utf8_path
 from custom_components.transforms.check_volume import check_shape
+
+DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, BadGzipFile)
+"""What unpacking a damaged file raises."""
+
+try:  # twice as fast; an unzipped bundle has only what its metadata.json names
+    from isal import igzip as gzip
+    from isal import isal_zlib
+
+    DAMAGED = (*DAMAGED, isal_zlib.error)  # type: ignore[arg-type]
+except ImportError:
+    import gzip  # type: ignore[no-redef]
 
 
 class VolumeReader(ImageReader):
@@ -57,7 +69,7 @@ class VolumeReader(ImageReader):
                 return _read_nifti(path)
             paths = tuple(map(utf8_path, img))
             return _read_dicom(paths) if is_dicom else _read_itk(path)
-        except (EOFError, zlib.error) as error:
+        except DAMAGED as error:
             raise ValueError(f"{path}: truncated or damaged: {error}") from error
         except (ImageFileError, HeaderDataError) as error:
             raise ValueError(f"{path}: no NIfTI image, or truncated: {error}") from error
@@ -84,8 +96,19 @@ def read_volume(path: PathLike) -> MetaTensor:
 
 class _Float32NibabelReader(NibabelReader):
     def _get_array_data(self, img: Any, filename: PathLike) -> np.ndarray:
-        # A scale factor in the header would make nibabel build float64 otherwise: twice the memory.
-        return np.asarray(img.dataobj, dtype=np.float32)
+        if not str(filename).lower().endswith(".gz"):
+            return _float32(img)
+        with gzip.open(filename) as file:
+            voxels = _float32(type(img).from_stream(file))
+            file.read()  # to the end, where the checksum is
+            return voxels
+
+
+def _float32(image: Any) -> np.ndarray:
+    """The voxels in the order that torch wants, in one copy, and never in float64 as nibabel makes of scaled ones."""
+    voxels = image.dataobj
+    is_scaled = (voxels.slope, voxels.inter) != (1, 0)
+    return np.ascontiguousarray(np.asarray(voxels, np.float32) if is_scaled else voxels.get_unscaled(), np.float32)
 
 
 def _read_nifti(path: Path) -> tuple[np.ndarray, dict]:
