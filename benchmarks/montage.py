@@ -57,7 +57,7 @@ def torchvision_masks(image: torch.Tensor, probabilities: torch.Tensor) -> torch
     colours = [organ.colour for organ in ORGANS]
     slices = []
     for z in range(image.shape[-1]):
-        masks = labels[..., z].flip(0, 1).T == organs[:, None, None]
+        masks = organs[:, None, None] == labels[..., z].flip(0, 1).T
         slices.append(draw_segmentation_masks(_rgb(grey[..., z].flip(0, 1).T), masks, alpha=ALPHA, colors=colours))
     return _reduced(make_grid(torch.stack(slices), nrow=8, padding=0)[None] / 255)
 

@@ -126,7 +126,7 @@ def main(
         peaks=peaks,
         aims=[
             aim("time, to twice the supervised step", middle[OURS] / middle[FLOOR], at_most=1.15),
-            aim("memory above what the process held, to the supervised step", rise[OURS] / rise[SUPERVISED], at_most=1.15),
+            aim("memory, to the supervised step", rise[OURS] / rise[SUPERVISED], at_most=1.15),
         ],
         device=device,
         fast_bfloat16=cpu_is_fast_in_bfloat16(),
