@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from ignite.engine import Events
+from ignite.engine import EventEnum, Events
 from monai.engines import SupervisedEvaluator
+from monai.engines.utils import engine_apply_transform
+from monai.transforms import Transform
 
 from custom_components.case_ids import CASE_ID
 from custom_components.data.code_values import CODES
@@ -22,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What became of one case; `engine.state.case` after each iteration.
+    """What became of one case; `engine.state.case` at `CaseEvents.CASE_COMPLETED`.
 
     `status` is `ok`, `set_aside` or `skipped`; `seconds` is the work on this case: loading (in a worker),
     network, postprocessing and writing.
@@ -34,6 +39,27 @@ class CaseResult:
     seconds: float = 0.0
 
 
+class CaseEvents(EventEnum):
+    """Events of a `CaseEvaluator`."""
+
+    CASE_COMPLETED = "case_completed"
+    """What became of a case is known: `engine.state.case`, its `output`, and what handlers noted of it."""
+
+
+CASE_NOTES = ("qa_score", "measured")
+"""What handlers leave on `engine.state` of a case, for others at its `CASE_COMPLETED`."""
+
+
+@dataclass(frozen=True)
+class _Underway:
+    """A case that the network has done, and whose output another thread postprocesses."""
+
+    case_id: str
+    seconds: float
+    notes: dict[str, Any]
+    result: Future
+
+
 class CaseEvaluator(SupervisedEvaluator):
     """MONAI's `SupervisedEvaluator` over cases, one at a time.
 
@@ -41,7 +67,16 @@ class CaseEvaluator(SupervisedEvaluator):
     writing (out of memory too), is set aside: the log and `engine.state.case` say why, `engine.state.output`
     is `[{}]`, and the run goes on. Cases marked `skipped` are passed over. Keyboard interrupts pass through.
 
+    With `num_writers` the postprocessing, which brings labels to the image's grid and writes them, is done by other
+    threads while the network has the next case. `CASE_COMPLETED` comes in the order of the cases that the network did,
+    at the latest before the epoch's end; the output of an iteration is then empty.
+
     A batch without `case_id` is treated as by `SupervisedEvaluator`, errors included.
+
+    Args:
+        postprocessing: of a case.
+        num_writers: threads that postprocess, each of which holds a case; 0: none, all is done in turn.
+        **kwargs: of `SupervisedEvaluator`.
 
     Raises:
         ValueError: (when run) a batch holds more than one case.
@@ -51,6 +86,13 @@ class CaseEvaluator(SupervisedEvaluator):
 
     _cases_done = 0
 
+    def __init__(self, *, postprocessing: Transform | None = None, num_writers: int = 0, **kwargs: Any) -> None:
+        self.num_writers = num_writers
+        self._postprocessing = postprocessing
+        self._underway: deque[_Underway] = deque()
+        super().__init__(postprocessing=None if num_writers else postprocessing, event_names=[CaseEvents], **kwargs)
+        self.add_event_handler(Events.EPOCH_COMPLETED, self._complete_all)
+
     def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
         """Run over all cases; see the class."""
         self._cases_done = 0
@@ -59,16 +101,27 @@ class CaseEvaluator(SupervisedEvaluator):
             self.fire_event(Events.COMPLETED)
             return
         try:
-            super().run(global_epoch)
+            with self._writing():
+                super().run(global_epoch)
         except RuntimeError as error:
             if not is_dead_worker(error):
                 raise
+            self._complete_all()
             last = f", the last of them {self.state.case.case_id}" if self._cases_done else ""
             raise SystemExit(
                 "error: a process that reads cases ahead was killed, probably for lack of memory; "
                 f"{self._cases_done} of {self.state.epoch_length} cases were done before{last}, and what is written "
                 "of them is kept: run again with --num_workers 0 or with more memory"
             ) from None
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._underway.clear()
+        if not self.num_writers:
+            yield
+            return
+        with ThreadPoolExecutor(self.num_writers, "writer") as self._writers:
+            yield
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
         if not isinstance(batchdata, Mapping) or CASE_ID not in batchdata:
@@ -93,19 +146,62 @@ class CaseEvaluator(SupervisedEvaluator):
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             return self._passed_over(engine, CaseResult(case_id, SET_ASIDE, reason, seconds))
+        if self.num_writers:
+            return self._hand_over(engine, case_id, seconds)
         self._note(engine, CaseResult(case_id, OK, "", seconds))
         return output
+
+    def _hand_over(self, engine: Any, case_id: str, seconds: float) -> list[dict]:
+        """Let a writer do the rest of a case; wait for earlier ones until each writer has one at most."""
+        state = engine.state
+        notes = {name: getattr(state, name) for name in CASE_NOTES if hasattr(state, name)}
+        result = self._writers.submit(_postprocessed, state.batch[0], state.output[0], self._postprocessing)
+        self._underway.append(_Underway(case_id, seconds, notes, result))
+        state.batch, state.output = [{CASE_ID: case_id}], [{}]
+        while len(self._underway) > self.num_writers or (self._underway and self._underway[0].result.done()):
+            self._complete(self._underway.popleft())
+        return state.output
+
+    def _complete_all(self) -> None:
+        while self._underway:
+            self._complete(self._underway.popleft())
+
+    def _complete(self, case: _Underway) -> None:
+        try:
+            output, seconds = case.result.result()
+            reason = ""
+        except Exception as error:
+            if is_dead_worker(error):  # it is raised wherever the program is, here while it waits
+                self._underway.appendleft(case)
+                raise
+            output, seconds, reason = {}, 0.0, one_line_reason(error)
+        for name, note in case.notes.items():
+            setattr(self.state, name, note)
+        if reason:
+            self._passed_over(self, CaseResult(case.case_id, SET_ASIDE, reason, case.seconds))
+            return
+        self.state.batch, self.state.output = [{CASE_ID: case.case_id}], [output]
+        self._note(self, CaseResult(case.case_id, OK, "", case.seconds + seconds))
 
     def _passed_over(self, engine: Any, case: CaseResult) -> list[dict]:
         if case.status == SET_ASIDE:
             logger.warning(f"{case.case_id}: set aside: {case.reason}")
-        self._note(engine, case)
         engine.state.batch, engine.state.output = [{CASE_ID: case.case_id}], [{}]
+        self._note(engine, case)
         return engine.state.output
 
     def _note(self, engine: Any, case: CaseResult) -> None:
         engine.state.case = case
         self._cases_done += 1
+        engine.fire_event(CaseEvents.CASE_COMPLETED)
+
+
+def _postprocessed(batch: Any, output: Any, transform: Callable | None) -> tuple[Any, float]:
+    """What MONAI's engines do with one case's output; and its seconds."""
+    start = time.perf_counter()
+    if transform is not None:
+        _, output = engine_apply_transform(batch, output, transform)
+    return output, time.perf_counter() - start
 
 
 def prepare_montages(

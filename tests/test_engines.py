@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from monai.engines import IterationEvents
 from monai.transforms import Lambdad
 
 from custom_components.data.set_aside import SetAsideDataset
-from custom_components.engines import CaseEvaluator
+from custom_components.engines import CaseEvaluator, CaseEvents
 
 
 class PickyNetwork(torch.nn.Module):
@@ -47,12 +48,12 @@ def evaluator(items: list[dict[str, Any]], **options: Any) -> CaseEvaluator:
         device=torch.device("cpu"),
         val_data_loader=loader,
         network=PickyNetwork(),
-        postprocessing=Lambdad("pred", post),
-        **options,
+        **{"postprocessing": Lambdad("pred", post), **options},
     )
 
 
-def test_bad_cases_are_set_aside_and_the_rest_is_done(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("num_writers", [0, 1, 3])
+def test_bad_cases_are_set_aside_and_the_rest_is_done(num_writers: int, caplog: pytest.LogCaptureFixture) -> None:
     items = [
         {"case_id": "good", "image": 1},
         {"case_id": "unloadable", "image": None},
@@ -62,14 +63,16 @@ def test_bad_cases_are_set_aside_and_the_rest_is_done(caplog: pytest.LogCaptureF
         {"case_id": "done", "skipped": "finished before"},
         {"case_id": "last", "image": 3},
     ]
-    engine = evaluator(items)
+    engine = evaluator(items, num_writers=num_writers)
     seen = []
     engine.add_event_handler(
-        Events.ITERATION_COMPLETED,
+        CaseEvents.CASE_COMPLETED,
         lambda e: seen.append((e.state.case, e.state.output[0].get("pred"), e.state.batch[0]["case_id"])),
     )
     with caplog.at_level(logging.WARNING):
         engine.run()
+    places = [item["case_id"] for item in items]
+    seen.sort(key=lambda one: places.index(one[0].case_id))  # writers end when they will
     results = [case for case, *_ in seen]
     assert [(case.case_id, case.status, case.reason) for case in results] == [
         ("good", "ok", ""),
@@ -86,9 +89,71 @@ def test_bad_cases_are_set_aside_and_the_rest_is_done(caplog: pytest.LogCaptureF
     assert "memory: set aside: out of memory" in caplog.text
 
 
-def test_a_keyboard_interrupt_ends_the_run() -> None:
+def test_the_network_has_the_next_case_while_one_is_written() -> None:
+    next_is_segmented = threading.Event()
+
+    def write(pred: torch.Tensor) -> torch.Tensor:
+        if pred.max() == 2:
+            assert next_is_segmented.wait(20)
+        return pred
+
+    engine = evaluator(
+        [{"case_id": str(n), "image": n} for n in (1, 2, 3)], num_writers=1, postprocessing=Lambdad("pred", write)
+    )
+    done = []
+    engine.add_event_handler(CaseEvents.CASE_COMPLETED, lambda: done.append(engine.state.case.case_id))
+
+    @engine.on(IterationEvents.FORWARD_COMPLETED(once=2))
+    def second() -> None:
+        assert done == []
+        next_is_segmented.set()
+
+    engine.run()
+    assert done == ["1", "2", "3"]
+
+
+def test_no_more_cases_are_held_than_there_are_writers() -> None:
+    held, most = set(), []
+
+    def write(pred: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05)
+        return pred
+
+    engine = evaluator(
+        [{"case_id": str(n), "image": n} for n in range(1, 9)], num_writers=2, postprocessing=Lambdad("pred", write)
+    )
+    engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, lambda: held.add(engine.state.iteration))
+    engine.add_event_handler(CaseEvents.CASE_COMPLETED, lambda: held.discard(int(engine.state.case.case_id)))
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: most.append(len(held)))
+    engine.run()
+    assert max(most) == 2
+    assert not held
+
+
+@pytest.mark.parametrize("num_writers", [0, 2])
+def test_what_handlers_note_is_that_of_the_case_that_is_completed(num_writers: int) -> None:
+    engine = evaluator([{"case_id": str(n), "image": n} for n in range(1, 6)], num_writers=num_writers)
+    noted = {}
+
+    @engine.on(Events.ITERATION_STARTED)
+    def clear() -> None:
+        engine.state.qa_score = {}
+
+    @engine.on(IterationEvents.FORWARD_COMPLETED)
+    def note() -> None:
+        engine.state.qa_score = {"score": float(engine.state.output["pred"].max())}
+
+    engine.add_event_handler(
+        CaseEvents.CASE_COMPLETED, lambda: noted.update({engine.state.case.case_id: engine.state.qa_score["score"]})
+    )
+    engine.run()
+    assert noted == {str(n): 2.0 * n for n in range(1, 6)}
+
+
+@pytest.mark.parametrize("num_writers", [0, 1])
+def test_a_keyboard_interrupt_ends_the_run(num_writers: int) -> None:
     with pytest.raises(KeyboardInterrupt):
-        evaluator([{"case_id": "a", "image": -2}]).run()
+        evaluator([{"case_id": "a", "image": 1}, {"case_id": "b", "image": -2}], num_writers=num_writers).run()
 
 
 def test_two_cases_in_a_batch_are_a_mistake_of_the_configuration() -> None:
@@ -130,6 +195,7 @@ class KillsItsWorker:
         return load(item)
 
 
+@pytest.mark.parametrize("num_writers", [0, 1])
 @pytest.mark.parametrize(
     ("moment", "done"),
     [
@@ -138,12 +204,12 @@ class KillsItsWorker:
     ],
     ids=["while it waits for a case", "while it computes another"],
 )
-def test_a_killed_worker_ends_the_run_with_one_line(tmp_path: Path, moment: Any, done: str) -> None:
+def test_a_killed_worker_ends_the_run_with_one_line(tmp_path: Path, moment: Any, done: str, num_writers: int) -> None:
     cases = [{"case_id": name, "image": 1} for name in "abc"]
     loader = DataLoader(SetAsideDataset(cases, KillsItsWorker(tmp_path / "now")), batch_size=1, num_workers=1)
-    engine = evaluator([], loader=loader)
+    engine = evaluator([], loader=loader, num_writers=num_writers)
     seen = []
-    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen.append(e.state.case.status))
+    engine.add_event_handler(CaseEvents.CASE_COMPLETED, lambda e: seen.append(e.state.case.status))
 
     def give_the_sign() -> None:
         (tmp_path / "now").touch()

@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable, Row
 from custom_components.data.layout import SKIPPED
-from custom_components.engines import OK, SET_ASIDE
+from custom_components.engines import OK, SET_ASIDE, CaseEvents
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class CaseReport(ABC):
     def attach(self, engine: Engine) -> None:
         """Register the handler's steps."""
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._append)
+        engine.add_event_handler(CaseEvents.CASE_COMPLETED, self._append)
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def raise_for_set_aside(self) -> None:
@@ -73,7 +73,7 @@ class CaseReport(ABC):
 
     @abstractmethod
     def _append(self, engine: Engine) -> None:
-        """Count the case of this iteration, and add its row."""
+        """Count the case that is completed, and add its row."""
 
     def _finish(self) -> None:
         self._table.finish(self._key)

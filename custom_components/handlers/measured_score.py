@@ -17,7 +17,7 @@ from custom_components.bundle import load_weights
 from custom_components.case_ids import CASE_ID
 from custom_components.data.case_table import CaseTable
 from custom_components.data.share import Share
-from custom_components.engines import OK, CaseResult
+from custom_components.engines import OK, CaseEvents, CaseResult
 from custom_components.handlers.qa_scores import score_row
 from custom_components.handlers.segmentation_score import CANDIDATE, FIRST_SCORE, SCORE_COLUMNS
 from custom_components.learning.candidates import CandidateSource
@@ -49,14 +49,13 @@ class MeasuredScore:
     def __init__(self, ranking: MeasuredRanking, output_dir: str | Path, share: Share | None = None) -> None:
         self.ranking = ranking
         self._table = CaseTable(Path(output_dir) / MEASUREMENTS, [CASE_ID, *COLUMNS], share)
-        self._measured: Measured | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to a `CaseEvaluator`, after a `SegmentationScore` and before a `SegmentationSummary`."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_STARTED, self._clear)
         engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._write)
+        engine.add_event_handler(CaseEvents.CASE_COMPLETED, self._write)
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def _start(self, engine: Engine) -> None:
@@ -64,7 +63,7 @@ class MeasuredScore:
         self._table.start()
 
     def _clear(self, engine: Any) -> None:
-        self._measured = None
+        engine.state.measured = None
         if self.ranking.forest is not None:
             engine.state.qa_score = {}
 
@@ -73,16 +72,17 @@ class MeasuredScore:
         output = engine.state.output
         found = self.ranking(engine.network, output[CommonKeys.IMAGE], output[CommonKeys.PRED])
         output[CommonKeys.PRED] = found.logits
-        self._measured = found
+        engine.state.measured = found
         if self.ranking.forest is not None:
             taken = {CANDIDATE: found.candidate, FIRST_SCORE: f"{found.first_score:.4f}"}
             engine.state.qa_score = {**dict.fromkeys(SCORE_COLUMNS, ""), **score_row(found.score, None), **taken}
 
     def _write(self, engine: Any) -> None:
         case: CaseResult = engine.state.case
-        if self._measured is None or case.status != OK:
+        measured: Measured | None = engine.state.measured
+        if measured is None or case.status != OK:
             return
-        values = ("" if math.isnan(one) else f"{one:.5g}" for one in self._measured.measures)
+        values = ("" if math.isnan(one) else f"{one:.5g}" for one in measured.measures)
         self._table.add({CASE_ID: case.case_id, **dict(zip(COLUMNS, values, strict=True))})
 
     def _finish(self, engine: Engine) -> None:

@@ -112,7 +112,7 @@ class QAScores(CaseReport):
             montage_png_path(self._png_dir, result.case_id).unlink(missing_ok=True)
         self._counts[row["status"]] += 1
         self._table.add(row)
-        done, total = engine.state.iteration, engine.state.epoch_length
+        done, total = self._counts.total(), engine.state.epoch_length
         logger.info(f"[{done}/{total}] {result.case_id}: {row.get('score') or row['reason']}")
 
     def _montage(self, case: Mapping[str, Any]) -> str:

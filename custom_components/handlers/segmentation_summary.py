@@ -96,7 +96,7 @@ class SegmentationSummary(CaseReport):
             logger.warning(f"{case.case_id}: set aside: {row['reason']}")
         self._counts[row["status"]] += 1
         self._table.add(row)
-        done, total = engine.state.iteration, engine.state.epoch_length
+        done, total = self._counts.total(), engine.state.epoch_length
         logger.info(f"[{done}/{total}] {case.case_id}: {row['status']} ({case.seconds:.1f} s)")
 
     def _write_dicom_seg(self, row: Row, *, is_new: bool) -> None:

@@ -13,8 +13,8 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from case_engine import case_engine
 from dicom_files import write_enhanced, write_series
-from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from custom_components.data.cases import find_cases, inference_cases
@@ -55,7 +55,7 @@ def run(folder: Path, statuses: dict[str, str], *, dicom: bool = True, **options
         nib.save(nib.Nifti1Image(labels, meta["affine"]), path)
         return [{"pred": MetaTensor(labels[None], affine=meta["affine"])}]
 
-    engine = Engine(step)
+    engine = case_engine(step)
     summary.attach(engine)
     engine.run([case for case in cases if case["case_id"] in statuses])
     with summary.path.open(newline="") as file:

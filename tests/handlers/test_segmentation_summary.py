@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from case_engine import case_engine
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
@@ -26,7 +27,7 @@ def run(summary: SegmentationSummary, cases: list[CaseResult], stop_after: int |
         engine.state.case = case
         return [{"pred": MetaTensor(LABELS, affine=AFFINE)} if case.status == "ok" else {}]
 
-    engine = Engine(step)
+    engine = case_engine(step)
     summary.attach(engine)
     if stop_after:
 
@@ -114,7 +115,7 @@ def test_volumes_follow_an_oblique_affine(tmp_path: Path) -> None:
     turned = AFFINE.clone()
     turned[:3, :3] = torch.as_tensor(np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1]])) @ AFFINE[:3, :3]
     summary = SegmentationSummary(tmp_path)
-    engine = Engine(lambda e, _: [{"pred": MetaTensor(LABELS, affine=turned)}])
+    engine = case_engine(lambda e, _: [{"pred": MetaTensor(LABELS, affine=turned)}])
     engine.state.case = CaseResult("a", "ok")
     summary.attach(engine)
     engine.run([0])
