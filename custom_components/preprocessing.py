@@ -43,6 +43,7 @@ from custom_components.data.readers import VolumeReader
 from custom_components.data.writers import AtomicNibabelWriter, case_output_name
 from custom_components.grid_settings import checked_hu_window, checked_pixdim, checked_roi_size
 from custom_components.transforms.axial_slices import AxialSlicesd
+from custom_components.transforms.cached_on_disk import CachedOnDisk
 from custom_components.transforms.check_volume import CheckVolumed
 from custom_components.transforms.corrupt_segmentation import RandCorruptSegmentationd
 from custom_components.transforms.crop_body_part import CropBodyPartd
@@ -73,6 +74,7 @@ def ct_preprocessing(
     hu_window: tuple[float, float] = (-175.0, 275.0),
     body_part: BodyPartCrop | None = None,
     with_label: bool = False,
+    cache_dir: str | Path | None = None,
 ) -> Compose:
     """Bring a CT, and its label if asked, from disk to the network's grid.
 
@@ -87,6 +89,7 @@ def ct_preprocessing(
         body_part: the slices that are kept; None: all, so that `roi_size` decides.
         with_label: also prepare the item `label`: numbers of the item's `label_set` become ours, resampling is
             nearest neighbour; adds `annotated` (13,) bool.
+        cache_dir: where results are kept, see `CachedOnDisk`; what comes from there cannot be undone. None: nowhere.
 
     Returns:
         Compose from `{"image": path}` to `{"image": (1, X, Y, Z) float32}`; with a label also
@@ -97,7 +100,20 @@ def ct_preprocessing(
         ValueError: (when called) the file holds no usable 3D volume, or the label lies on another grid than its image,
             in whatever order of storage.
     """
-    return Compose(_grid_steps([LABEL] if with_label else [], pixdim, roi_size, hu_window, body_part))
+    labels = [LABEL] if with_label else []
+    steps = _grid_steps(labels, pixdim, roi_size, hu_window, body_part)
+    numbers = {"pixdim": pixdim, "roi_size": roi_size, "hu_window": hu_window, "body_part": body_part}
+    return _kept_on_disk(steps, cache_dir, [IMAGE, *labels], numbers)
+
+
+def _kept_on_disk(
+    steps: Sequence[Transform], cache_dir: str | Path | None, keys: Sequence[str], settings: Mapping[str, Any]
+) -> Compose:
+    if cache_dir is None:
+        return Compose(steps)
+    also = ["label_set", *(f"{key}_label_set" for key in keys)]
+    settings = {**settings, "keys": keys}
+    return Compose([CachedOnDisk(Compose(steps), cache_dir, keys=keys, also=also, settings=settings)])
 
 
 def _grid_steps(
@@ -337,6 +353,7 @@ def qa_preprocessing(
     hu_window: tuple[float, float] = (-175.0, 275.0),
     body_part: BodyPartCrop | None = None,
     size: Sequence[int] = DISCRIMINATOR_SIZE,
+    cache_dir: str | Path | None = None,
 ) -> Compose:
     """Bring what a montage is made of from disk to the grid: a CT and its segmentation, or a montage that is a picture.
 
@@ -349,6 +366,7 @@ def qa_preprocessing(
         hu_window: the HU that become 0 and 1.
         body_part: the slices that are kept; None: all.
         size: rows and columns of the discriminator's montage.
+        cache_dir: where results are kept, see `CachedOnDisk`; None: nowhere.
 
     Returns:
         Compose from `{"image": path, "segmentation": path, "truth": path or absent}` to
@@ -360,7 +378,9 @@ def qa_preprocessing(
         ValueError: (when called) as `ct_preprocessing`; or the picture cannot be read.
     """
     grid = _grid_steps([SEGMENTATION, TRUTH], pixdim, roi_size, hu_window, body_part, optional=True)
-    return Compose([*grid, LoadMontaged([MONTAGE], size=size, allow_missing_keys=True)])
+    steps = [*grid, LoadMontaged([MONTAGE], size=size, allow_missing_keys=True)]
+    numbers = {"pixdim": pixdim, "roi_size": roi_size, "hu_window": hu_window, "body_part": body_part, "size": size}
+    return _kept_on_disk(steps, cache_dir, [IMAGE, SEGMENTATION, TRUTH, MONTAGE], numbers)
 
 
 @exit_on_user_error

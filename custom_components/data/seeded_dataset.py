@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from monai.transforms import Compose
 
 from custom_components.case_ids import case_name
 from custom_components.data.set_aside import is_out_of_memory, one_line_reason
+from custom_components.transforms.cached_on_disk import CachedOnDisk
 from custom_components.user_errors import exit_on_user_error
 
 logger = logging.getLogger(__name__)
@@ -25,8 +28,9 @@ class SeededCacheDataset(CacheDataset):
     An item of an epoch is the same whatever was drawn before it: with any number of workers, and in a run that was
     killed and resumed. The epoch lies in shared memory, so persistent workers see it change.
 
-    An item that cannot be loaded into the cache is set aside: the log says which and why, and `data` is without it. Of
-    several processes all set aside what one of them cannot load, so that they stay in step.
+    An item that cannot be loaded into the cache, in memory or by `CachedOnDisk`, is set aside: the log says which and
+    why, and `data` is without it. Of several processes all set aside what one of them cannot load, so that they stay in
+    step.
 
     Args:
         data: items, as for `CacheDataset`.
@@ -53,8 +57,26 @@ class SeededCacheDataset(CacheDataset):
         """Load other items into the cache."""
         self._faults.clear()
         super().set_data(data)
+        self._fill_disk()
         if faults := _of_all_processes(self._faults):
             self._set_aside(faults)
+
+    def _fill_disk(self) -> None:
+        """Bring to disk what stays out of memory, each process its share, so that bad cases are known beforehand."""
+        first = self.transform.transforms[0] if isinstance(self.transform, Compose) else None
+        if not isinstance(first, CachedOnDisk) or self.cache_num == len(self.data):
+            return
+        rank, processes = (dist.get_rank(), dist.get_world_size()) if _in_a_group() else (0, 1)
+        indices = range(self.cache_num + rank, len(self.data), processes)
+        with ThreadPool(self.num_workers) as pool:
+            for _ in pool.imap_unordered(lambda index: self._bring_to_disk(first, index), indices):
+                pass
+
+    def _bring_to_disk(self, cached: CachedOnDisk, index: int) -> None:
+        with contextlib.suppress(OSError):  # the loading tells of it
+            if cached.has(self.data[index]):
+                return
+        self._load_cache_item(index)
 
     def _set_aside(self, faults: dict[int, str]) -> None:
         reasons = "; ".join(faults[index] for index in sorted(faults))
@@ -89,8 +111,12 @@ def _named_reason(error: BaseException, item: Any) -> str:
     return reason if name in reason else f"{name}: {reason}"
 
 
+def _in_a_group() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def _of_all_processes(faults: dict[int, str]) -> dict[int, str]:
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _in_a_group():
         return faults
     gathered: list[dict[int, str]] = [{} for _ in range(dist.get_world_size())]
     dist.all_gather_object(gathered, faults)
