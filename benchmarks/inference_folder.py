@@ -29,7 +29,7 @@ import fire
 import nibabel as nib
 import numpy as np
 import torch
-from measure import ProcessPeak, aim, report, wait
+from measure import Programs, aim, link, report, wait
 from monai.networks.nets import UNet
 
 from custom_components.data.phantom import make_phantom
@@ -91,32 +91,21 @@ def dice(one: Path, other: Path) -> float:
     return float(2 * ((a == b) & (a > 0)).sum() / max(1, (a > 0).sum() + (b > 0).sum()))
 
 
-class Race:
+class Race(Programs):
     """The contestants on the parts of a folder."""
 
     def __init__(self, work: Path, cts: Sequence[Path], weights: Path, channels: Sequence[int]) -> None:
+        super().__init__()
         self.work, self.cts, self.weights, self.channels = work, cts, weights, channels
-        self.seconds: dict[str, list[float]] = {}
-        self.peaks: dict[str, float] = {}
-        self.runner = ProcessPeak()
 
     def out(self, name: str) -> Path:
         """Where the labels of a contestant are."""
         return self.work / "out" / name.replace(" ", "_")
 
-    def run(self, name: str, cts: Sequence[Path], *, counts: bool = True) -> None:
-        """Let a contestant segment some CTs; its seconds are per CT."""
-        part = self.work / "part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        for path in cts:
-            (part / path.name).symlink_to(path.resolve())
-        words = command(name, part, self.out(name), self.weights, self.channels)
-        seconds, peak = self.runner.run(words)
-        if counts:
-            self.seconds.setdefault(name, []).append(seconds / len(cts))
-            self.peaks[name] = max(self.peaks.get(name, 0.0), peak)
-            print(f"{name}: {seconds / len(cts):.2f} s a CT, {peak:.0f} MiB", file=sys.stderr, flush=True)
+    def segment(self, name: str, cts: Sequence[Path], *, counts: bool = True) -> None:
+        """Let a contestant segment some CTs."""
+        part = link(cts, self.work / "part")
+        self.run(name, command(name, part, self.out(name), self.weights, self.channels), len(cts), counts=counts)
 
 
 def main(
@@ -150,12 +139,12 @@ def main(
         race = Race(place, write_cts(place / "cts", cases), weights, channels)
         names = [OURS, *peers]
         for name in names:
-            race.run(name, race.cts[:1], counts=False)  # so that all programs are in the system's memory
+            race.segment(name, race.cts[:1], counts=False)  # so that all programs are in the system's memory
         shutil.rmtree(place / "out")
         for part in range(rounds):
             for name in names:
-                race.run(name, race.cts[part::rounds])
-        race.run(WHOLE, race.cts)
+                race.segment(name, race.cts[part::rounds])
+        race.segment(WHOLE, race.cts)
         print_report(race, network, ckpt_path)
     finally:
         if not folder:
@@ -179,7 +168,13 @@ def print_report(race: Race, network: torch.nn.Module, ckpt_path: str | None) ->
             agreement[name] = {"median_dice": statistics.median(found), "lowest_dice": min(found)}
             aims.append(aim(f"{name} to ours, time", middle[name] / middle[OURS], at_least=5 if name == ZOO else 2))
     if ZOO in middle:
-        aims.append(aim("memory, ours to the Model Zoo's way", race.peaks[OURS] / race.peaks[ZOO], at_most=0.333))
+        aims.append(
+            aim(
+                "memory, ours to the Model Zoo's way",
+                race.peaks[OURS]["peak_mib"] / race.peaks[ZOO]["peak_mib"],
+                at_most=0.333,
+            )
+        )
         aims.append(aim("lowest Dice with the Model Zoo's way", agreement[ZOO]["lowest_dice"], at_least=0.999))
     slices = [nib.load(path).shape[2] for path in race.cts]
     return report(
@@ -187,7 +182,7 @@ def print_report(race: Race, network: torch.nn.Module, ckpt_path: str | None) ->
         f"a folder of {len(race.cts)} raw CTs, {min(slices)} to {max(slices)} slices, seconds a CT",
         reference=BOUND,
         seconds=race.seconds,
-        peaks={name: {"peak_mib": peak} for name, peak in race.peaks.items()},
+        peaks=race.peaks,
         aims=aims,
         device=DEVICE,
         agreement=agreement,

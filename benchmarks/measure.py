@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -136,6 +137,32 @@ class ProcessPeak:
             except psutil.Error:  # one of them has just ended
                 continue
             self._peak = max(self._peak, held)
+
+
+class Programs:
+    """Whole programs on parts of a folder: seconds a case, and the highest memory."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {}
+        self.peaks: dict[str, dict[str, float]] = {}
+        self._runner = ProcessPeak()
+
+    def run(self, name: str, command: Sequence[str], cases: int, *, counts: bool = True) -> None:
+        """Run a program over some cases; one that warms up does not count."""
+        seconds, peak = self._runner.run(command)
+        if counts:
+            self.seconds.setdefault(name, []).append(seconds / cases)
+            self.peaks[name] = {"peak_mib": max(self.peaks.get(name, {}).get("peak_mib", 0.0), peak)}
+            print(f"{name}: {seconds / cases:.3f} s a case, {peak:.0f} MiB", file=sys.stderr, flush=True)
+
+
+def link(paths: Sequence[Path], folder: Path) -> Path:
+    """Make a folder of links to files, anew; give it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in paths:
+        (folder / path.name).symlink_to(path.resolve())
+    return folder
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
