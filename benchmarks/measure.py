@@ -2,7 +2,7 @@
 
 A benchmark has a name, a question, and ways to do the same thing, one of which is the reference: the others are told
 as ratios to it, from the same run. Its figures go to `benchmarks/results/latest/<name>.json`; `compare.py` sets them
-beside those that are kept in `benchmarks/results`, and `page.py` writes these into `benchmarks/README.md`.
+beside those that are kept in `benchmarks/results`, and `figures.py` writes these into `benchmarks/README.md`.
 """
 
 from __future__ import annotations
