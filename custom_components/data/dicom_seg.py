@@ -46,7 +46,7 @@ def check_highdicom() -> None:
     except ImportError as error:
         why = "is not installed" if isinstance(error, ModuleNotFoundError) else "cannot be loaded"
         raise ValueError(
-            f"highdicom {why}, expected it for DICOM SEG: pip install 'custom_components[dicom]' (with pydicom 3)"
+            f"highdicom {why}, expected it for DICOM SEG: pip install highdicom (with pydicom 3)"
         ) from None
 
 

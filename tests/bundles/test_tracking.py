@@ -15,7 +15,7 @@ from bundle_runs import TORCHRUN, arguments, monai_bundle, parsed
 from custom_components.networks import QADiscriminator
 
 pytestmark = pytest.mark.slow
-mlflow = pytest.importorskip("mlflow", reason="pip install 'custom_components[tracking]'")
+mlflow = pytest.importorskip("mlflow", reason="pip install mlflow")
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 CHANNELS = [4, 8, 16, 32]

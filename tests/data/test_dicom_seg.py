@@ -267,5 +267,5 @@ def test_files_of_a_case_are_those_of_its_series(tmp_path: Path):
 
 def test_without_highdicom_there_is_one_line_that_tells_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "highdicom", None)
-    with pytest.raises(ValueError, match=r"highdicom .*: pip install 'custom_components\[dicom\]'"):
+    with pytest.raises(ValueError, match=r"highdicom .*: pip install highdicom \(with pydicom 3\)$"):
         check_highdicom()
