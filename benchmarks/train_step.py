@@ -90,7 +90,8 @@ def bundle_steps(batch: Batch, low: bool, steps: int, device: str, folder: Path)
     parser["device"] = device
     parser["roi_size"] = list(batch["image"].shape[2:])
     parser["inferer#cpu_bfloat16"] = low
-    parser["train#dataset#data"], parser["validate#dataset#data"] = [], []
+    for section in ("train", "validate"):  # never read, as the batches below are what is trained on
+        parser[f"{section}#dataset#data"], parser[f"{section}#dataset#cache_num"] = [{}], 0
     parser["train#trainer#train_data_loader"] = [batch] * steps
     parser["train#trainer#amp"] = low and torch.device(device).type == "cuda"
     parser["max_epochs"] = 1

@@ -19,6 +19,12 @@ from custom_components.data.set_aside import is_out_of_memory, one_line_reason
 from custom_components.transforms.cached_on_disk import CachedOnDisk
 from custom_components.user_errors import exit_on_user_error
 
+NO_CASES = (
+    "no cases: train#dataset#data and validate#dataset#data need one at least; "
+    "MONAI Label needs 3 labels or more, or another val_split"
+)
+"""An engine without batches ends as if all were well, and leaves no weights."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,11 +45,13 @@ class SeededCacheDataset(CacheDataset):
         **kwargs: of `CacheDataset`.
 
     Raises:
-        SystemExit: no item can be loaded; one line that says why, and exit code 1.
+        SystemExit: there are no items, or none can be loaded; one line that says why, and exit code 1.
     """
 
     @exit_on_user_error
     def __init__(self, data: Sequence, transform: Compose | Callable, seed: int = 0, **kwargs: Any) -> None:
+        if not len(data):
+            raise ValueError(NO_CASES)
         self.seed = seed
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
         self._faults: dict[int, str] = {}

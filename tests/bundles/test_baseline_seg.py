@@ -322,11 +322,13 @@ def test_user_errors_are_one_line(cohort: Path, trained: Path, tmp_path: Path):
     empty = infer(tmp_path / "empty", tmp_path / "out", trained)
     no_weights = infer(cohort / "imagesTs", tmp_path / "out", tmp_path)
     no_cohort = train(tmp_path / "empty", tmp_path)
+    no_validation = train(cohort, tmp_path, **{"validate#dataset#data": []})
     no_switch = infer(cohort / "imagesTs", tmp_path / "out", trained, overwrite="maybe")
     for done, text in (
         (empty, "found no files"),
         (no_weights, "bundles/baseline_seg/configs/train.yaml`, or name a file with --ckpt_path"),
         (no_cohort, "dataset.json"),
+        (no_validation, "error: no cases: train#dataset#data and validate#dataset#data need one at least"),
         (no_switch, "error: overwrite is 'maybe', expected true or false"),
     ):
         assert done.returncode != 0

@@ -75,6 +75,12 @@ def test_there_must_be_a_case_that_can_be_used():
         SeededCacheDataset(listed(1, 1), Compose([Lambda(refuse_odd)]), progress=False)
 
 
+def test_there_must_be_a_case():
+    wanted = "^error: no cases: train#dataset#data and validate#dataset#data need one at least; MONAI Label needs 3 "
+    with pytest.raises(SystemExit, match=wanted):
+        SeededCacheDataset([], Compose([]), progress=False)
+
+
 def test_a_machine_without_memory_is_no_fault_of_the_cases():
     def load(item: object) -> None:
         raise MemoryError
