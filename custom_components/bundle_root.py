@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import custom_components
 from custom_components.user_errors import exit_on_user_error
 
 
+@exit_on_user_error
 def find_bundle_root(name: str, default: str = ".") -> str:
     """Find the bundle `name`: of a configuration on the command line, or here, or in `bundles`, or around this package.
 
@@ -25,21 +29,47 @@ def find_bundle_root(name: str, default: str = ".") -> str:
 
     Returns:
         The directory.
+
+    Raises:
+        SystemExit: the metadata of a bundle on the way cannot be read; one line that names the file, and exit code 1.
     """
     package_parent = Path(custom_components.__file__).resolve().parent.parent
     around = [root for base in (Path(), package_parent) for root in (base, base / "bundles" / name)]
     for root in (*_roots_on_the_command_line(), *around):
-        metadata = root / "configs" / "metadata.json"
-        if metadata.is_file() and json.loads(metadata.read_text(encoding="utf-8")).get("name") == name:
+        if _name_in(root / "configs" / "metadata.json") == name:
             return str(root)
     return default
+
+
+def _name_in(metadata: Path) -> str | None:
+    if not os.path.isfile(metadata):  # a word may be too long for a path
+        return None
+    try:
+        found = json.loads(metadata.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{metadata} is no JSON, expected the metadata of a bundle: {error}") from None
+    return found.get("name") if isinstance(found, dict) else None
 
 
 def _roots_on_the_command_line() -> list[Path]:
     """The bundles of what may be configurations, as in `--config_file "['a/configs/train.yaml','b.yaml']"`."""
     words = [word.partition("=")[2] if word.startswith("-") else word for word in sys.argv[1:]]
-    paths = [path.strip() for word in words for path in re.split(r"[\[\]'\",]", word)]
-    return [Path(path).parent.parent for path in paths if path.endswith((".yaml", ".json"))]
+    paths = [path.strip() for word in words for path in (word, *_listed(word))]
+    return [_root_of(path) for path in paths if path.endswith((".yaml", ".yml", ".json"))]
+
+
+def _root_of(config: str) -> Path:
+    """The folder above that of a configuration; a relative path stays one, so that messages stay short."""
+    root = Path(os.path.abspath(config)).parent.parent  # a bare name has no parents
+    return root if os.path.isabs(config) else Path(os.path.relpath(root))
+
+
+def _listed(word: str) -> list[str]:
+    """The texts of a list, as `monai.bundle` takes it: written in Python, or with commas alone."""
+    if word.startswith(("[", "(")):
+        with suppress(ValueError, SyntaxError, TypeError):
+            return [one for one in ast.literal_eval(word) if isinstance(one, str)]
+    return word.split(",")
 
 
 @exit_on_user_error

@@ -15,6 +15,12 @@ ROOT = Path(custom_components.__file__).resolve().parents[1]
 HERE = "baseline_seg"
 
 
+def write_metadata(root: Path, content: bytes = b'{"name": "%b"}' % HERE.encode()) -> Path:
+    (root / "configs").mkdir(parents=True)
+    (root / "configs" / "metadata.json").write_bytes(content)
+    return root
+
+
 @pytest.mark.parametrize(
     ("cwd", "found"),
     [
@@ -30,23 +36,53 @@ def test_bundle_is_found_from_anywhere(cwd: Path, found: str, monkeypatch: pytes
 
 
 def test_an_unzipped_bundle_in_the_current_directory_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "metadata.json").write_text(f'{{"name": "{HERE}"}}')
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(write_metadata(tmp_path))
     assert find_bundle_root(HERE) == "."
     assert find_bundle_root("no_such_bundle") == "."
     assert find_bundle_root("no_such_bundle", "../no_such_bundle") == "../no_such_bundle"
 
 
-@pytest.mark.parametrize("form", ["{}", "['{}','other.yaml']", "--config_file={}"])
-def test_the_bundle_of_the_configuration_that_runs_wins(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "a bundle" / "configs").mkdir(parents=True)
-    (tmp_path / "a bundle" / "configs" / "metadata.json").write_text(f'{{"name": "{HERE}"}}')
+@pytest.mark.parametrize(
+    ("form", "folder"),
+    [
+        ("{}", "a bundle"),
+        ("{}", "Doe, J"),
+        ("{}", "it's [1]"),
+        ("--config_file={}", "Doe, J"),
+        ("{},other.yaml", "a bundle"),
+        ("['{}','other.yaml']", "Doe, J"),
+        ('("{}", "other.yaml")', "it's [1]"),
+    ],
+)
+def test_the_bundle_of_the_configuration_that_runs_wins(
+    form: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = write_metadata(tmp_path / folder)
     monkeypatch.chdir(ROOT)
-    config = form.format(tmp_path / "a bundle" / "configs" / "train.yaml")
+    config = form.format(root / "configs" / "train.yaml")
     monkeypatch.setattr("sys.argv", ["monai.bundle", "run", config, "--datalist", str(tmp_path / "dataset.json")])
-    assert find_bundle_root(HERE) == str(tmp_path / "a bundle")
+    assert find_bundle_root(HERE) == str(root)
     assert find_bundle_root("qa_semi_seg") == "bundles/qa_semi_seg"
+
+
+@pytest.mark.parametrize(
+    ("cwd", "config", "found"), [("configs", "train.yaml", ".."), (".", "configs/train.yaml", ".")]
+)
+def test_a_configuration_may_be_named_from_inside_its_bundle(
+    cwd: str, config: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = write_metadata(tmp_path)
+    monkeypatch.chdir(root / cwd)
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "--config_file", config])
+    assert find_bundle_root(HERE) == found
+
+
+@pytest.mark.parametrize("content", [b"", b'{"name": ', b"\xff\xfe"])
+def test_damaged_metadata_is_told_in_one_line(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    metadata = write_metadata(tmp_path, content) / "configs" / "metadata.json"
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", "--config_file", str(tmp_path / "configs" / "train.yaml")])
+    with pytest.raises(SystemExit, match=rf"^error: {metadata} is no JSON, expected the metadata of a bundle: .+$"):
+        find_bundle_root(HERE)
 
 
 def test_weights_are_loaded_or_their_lack_is_said_in_one_line(tmp_path: Path):
