@@ -129,8 +129,9 @@ def _set_numbers(staged: Path, state: Path, body_part: Path | None) -> str:
     changed = {}
     for file in ("train.yaml", "inference.yaml"):
         changed |= _rewrite(staged / "configs" / file, numbers)
-    if "roi_size" in changed:
-        _set_shapes(staged / "configs" / "metadata.json", settings["roi_size"])
+    shape = "montage_size" if staged.name == "qa_discriminator" else "roi_size"
+    if shape in changed:
+        _set_shapes(staged / "configs" / "metadata.json", settings[shape])
     return ", ".join(f"{key} {value}" for key, value in changed.items())
 
 
@@ -157,9 +158,9 @@ def _rewrite(config: Path, numbers: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _set_shapes(metadata: Path, roi_size: list[int]) -> None:
+def _set_shapes(metadata: Path, size: list[int]) -> None:
     text = metadata.read_text(encoding="utf-8")
-    text = re.sub(r'"spatial_shape": \[\d+, \d+, \d+\]', f'"spatial_shape": {json.dumps(list(roi_size))}', text)
+    text = re.sub(r'"spatial_shape": \[\d[^\]]*\]', f'"spatial_shape": {json.dumps(list(size))}', text)
     metadata.write_text(text, encoding="utf-8")
 
 

@@ -21,11 +21,18 @@ NUMBERS = {
 """Those of the phantom cohort, and a small network."""
 
 
+def numbers_of(name: str) -> dict[str, object]:
+    """Settings of the training that would have made the weights of a bundle."""
+    if name == "qa_discriminator":
+        return {key: value for key, value in NUMBERS.items() if key != "channels"} | {"montage_size": [128, 128]}
+    return dict(NUMBERS)
+
+
 def write_weights(folder: Path, *names: str) -> Path:
     """Write `<bundle>/models/model.pt` and the state of the training that would have made it."""
     for number, name in enumerate(names):
         torch.manual_seed(number)
-        numbers = {key: value for key, value in NUMBERS.items() if key != "channels" or name != "qa_discriminator"}
+        numbers = numbers_of(name)
         given = {"channels": NUMBERS["channels"]} if "channels" in numbers else {}
         network = parsed(ROOT / "bundles" / name / "configs" / "inference.yaml", **given).get_parsed_content(
             "network_def"

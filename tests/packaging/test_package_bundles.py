@@ -13,7 +13,7 @@ import pytest
 import torch
 from body_part_volumes import write_regressor
 from bundle_runs import arguments, parsed
-from packaged import NAMES, NUMBERS, ROOT, bare_environment, package, unzip, write_weights
+from packaged import NAMES, NUMBERS, ROOT, bare_environment, numbers_of, package, unzip, write_weights
 
 from custom_components import __version__
 from custom_components.body_part.body_part_crop import BodyPartCrop
@@ -62,13 +62,16 @@ def test_configurations_have_the_numbers_of_the_weights(packages: Path, tmp_path
     for name in NAMES:
         for file in ("train.yaml", "inference.yaml"):
             ours, packed = (parsed(folder / name / "configs" / file) for folder in (ROOT / "bundles", tmp_path))
-            changed = {key: value for key, value in NUMBERS.items() if key in ("pixdim", "roi_size", "channels")}
+            names = ("pixdim", "roi_size", "channels", "montage_size")
+            changed = {key: value for key, value in numbers_of(name).items() if key in names}
             changed["body_part_path"] = None
             wanted = {key: value for key, value in changed.items() if key in ours.config and name != "qa_semi_seg"}
             assert packed.config == {**ours.config, **wanted}
-    metadata = json.loads((tmp_path / "baseline_seg" / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    data = metadata["network_data_format"]
-    assert data["inputs"]["image"]["spatial_shape"] == data["outputs"]["pred"]["spatial_shape"] == [64, 64, 32]
+    for name, size in (("baseline_seg", [64, 64, 32]), ("qa_discriminator", [128, 128])):
+        metadata = json.loads((tmp_path / name / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        data = metadata["network_data_format"]
+        assert data["inputs"]["image"]["spatial_shape"] == size
+        assert data["outputs"]["pred"]["spatial_shape"] == (size if name == "baseline_seg" else [])
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:FutureWarning")  # MONAI exports no other form
