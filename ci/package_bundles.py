@@ -22,6 +22,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import fire
@@ -55,8 +56,9 @@ def package_bundles(output: str = "dist", weights: str | None = None) -> None:
         weights: folder with `<bundle>/models/model.pt`; None: `bundles` or else `quickstart`.
 
     Raises:
-        SystemExit: the bundles differ in version, weights are those of another network, or the weights of the body-part
-            regressor that others were trained with are not there; one line, and exit code 1.
+        SystemExit: the bundles differ in version, weights are those of another network, the state of a training cannot
+            be read, or the weights of the body-part regressor that others were trained with are not there; one line,
+            and exit code 1.
     """
     folders = [Path(weights)] if weights else [ROOT / "bundles", ROOT / "quickstart"]
     if weights and not Path(weights).is_dir():
@@ -107,9 +109,10 @@ def _stage(name: str, staged: Path, folders: list[Path]) -> str:
     shutil.copy2(found, models / "model.pt")
     if interval_path(found).is_file():
         shutil.copy2(interval_path(found), models)
-    changed = _set_numbers(staged, found.with_name("training_state.pt"), body_part)
-    _export(staged)
-    return f"weights of {found}{f', with {changed}' if changed else ''}"
+    numbers = _set_numbers(staged, found.with_name("training_state.pt"), body_part)
+    made = f"weights of {found}{numbers}"
+    _export(staged, made)
+    return made
 
 
 def _first(folders: list[Path], name: str) -> Path | None:
@@ -117,10 +120,10 @@ def _first(folders: list[Path], name: str) -> Path | None:
 
 
 def _set_numbers(staged: Path, state: Path, body_part: Path | None) -> str:
-    """Write the numbers of a training into the configurations, and say which were others there."""
+    """Write the numbers of a training into the configurations; say which were others there, or that none are known."""
     if not state.is_file():
-        return ""
-    settings = torch.load(state, map_location="cpu", weights_only=True).get("settings", {})
+        return f", numbers as in the repository: no {state.name} beside it"
+    settings = _settings_in(state)
     numbers = {key: settings[key] for key in NUMBERS if key in settings}
     if settings.get("body_part") is None:
         numbers["body_part_path"] = None
@@ -132,7 +135,15 @@ def _set_numbers(staged: Path, state: Path, body_part: Path | None) -> str:
     shape = "montage_size" if staged.name == "qa_discriminator" else "roi_size"
     if shape in changed:
         _set_shapes(staged / "configs" / "metadata.json", settings[shape])
-    return ", ".join(f"{key} {value}" for key, value in changed.items())
+    return f", with {', '.join(f'{key} {value}' for key, value in changed.items())}" if changed else ""
+
+
+def _settings_in(state: Path) -> dict[str, Any]:
+    try:
+        return torch.load(state, map_location="cpu", weights_only=True).get("settings", {})
+    except (RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(f"{state} cannot be read, expected the state of a training: {why}") from error
 
 
 def _check_crop(text: str, staged: Path, body_part: Path | None, state: Path) -> None:
@@ -164,7 +175,7 @@ def _set_shapes(metadata: Path, size: list[int]) -> None:
     metadata.write_text(text, encoding="utf-8")
 
 
-def _export(staged: Path) -> None:
+def _export(staged: Path, made: str) -> None:
     """Write the network as TorchScript, with metadata and the configuration of the inference in it."""
     command = [
         sys.executable, "-m", "monai.bundle", "ckpt_export", "network_def", "--filepath", "models/model.ts",
@@ -175,8 +186,8 @@ def _export(staged: Path) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": ""}
     done = subprocess.run(command, cwd=staged, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        why = "\n".join(done.stderr.strip().splitlines()[-3:])
-        raise ValueError(f"{staged.name}: the network cannot be written as TorchScript: {why}")
+        why = (done.stderr.strip().splitlines() or ["no reason is given"])[-1].strip()[:300]
+        raise ValueError(f"{made}: the network cannot be written as TorchScript: {why}")
     _leave_out_paths(staged / "models" / "model.ts")
 
 

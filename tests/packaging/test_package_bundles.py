@@ -129,9 +129,15 @@ def test_what_cannot_be_packaged_is_one_line(weights: Path, tmp_path: Path):
     assert done.returncode == 1
     wanted = "trained with a crop to the abdomen, expected baseline_seg/models/body_part.pt"
     assert done.stderr == f"error: {state}: {wanted}\n"
-    torch.save({}, folder / "baseline_seg" / "models" / "model.pt")
-    state.unlink()
+    state.write_bytes(state.read_bytes()[:200])
     done = package(tmp_path / "out", folder)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: baseline_seg: the network cannot be written as TorchScript: ")
+    assert done.stderr.startswith(f"error: {state} cannot be read, expected the state of a training: ")
+    assert done.stderr.count("\n") == 1
+    state.unlink()
+    done = package(tmp_path / "out", folder)  # of a smaller network than the configurations have it then
+    assert done.returncode == 1
+    made = f"weights of {state.with_name('model.pt')}, numbers as in the repository: no training_state.pt beside it"
+    assert done.stderr.startswith(f"error: {made}: the network cannot be written as TorchScript: size mismatch for ")
+    assert done.stderr.count("\n") == 1
     assert not list((tmp_path / "out").glob("*.zip"))
