@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,29 @@ def kept_label(image: str | Path, tag: str | None = None) -> Path:
         ValueError: there is none, or the tag is no name of a folder.
     """
     image, name = Path(image), case_id_of(str(image))
-    tags = TAGS if tag is None else (tag,)
-    if any(not one or one != Path(one).name or one.startswith(".") for one in tags):
-        raise ValueError(f"label_tag is {tag!r}, expected a name without slashes and leading dot")
+    tags = label_tags(tag)
     for one in tags:
         folder = image.parent / "labels" / one
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if case_id_of(str(path)) == name:
                 return path
-    raise ValueError(f"case {name}: no segmentation to score, expected a label with the tag {' or '.join(tags)}")
+    raise no_label(name, tags)
+
+
+def label_tags(tag: Any = None) -> tuple[str, ...]:
+    """Give the tags of the labels that may be scored, the first one that is there counts: that of a request, or `TAGS`.
+
+    Raises:
+        ValueError: the tag is no name of a folder.
+    """
+    if tag is None:
+        return TAGS
+    if not isinstance(tag, str) or not tag or tag != Path(tag).name or tag.startswith("."):
+        raise ValueError(f"label_tag is {tag!r}, expected a name without slashes and leading dot")
+    return (tag,)
+
+
+def no_label(case_id: str, tags: Sequence[str]) -> ValueError:
+    """Make the error of a case of which no label is kept."""
+    expected = f"a label with the tag {' or '.join(tags)}"
+    return ValueError(f"case {case_id}: no segmentation to score, expected {expected}")

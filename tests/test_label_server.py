@@ -61,8 +61,8 @@ def test_a_missing_label_and_a_tag_that_leads_elsewhere_are_told(studies: Path):
     wanted = "case phantom_train_001: no segmentation to score, expected a label with the tag final or original"
     with pytest.raises(ValueError, match=f"^{wanted}$"):
         kept_label(studies / "phantom_train_001.nii.gz")
-    for tag in ("../..", "..", ""):
-        with pytest.raises(ValueError, match=r"^label_tag is '.*', expected a name without slashes and leading dot$"):
+    for tag in ("../..", "..", "", 5, ["final"]):
+        with pytest.raises(ValueError, match=r"^label_tag is .*, expected a name without slashes and leading dot$"):
             kept_label(studies / "phantom_train_001.nii.gz", tag)
 
 

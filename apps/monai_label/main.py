@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import monailabel
 from lib.qa_scoring import QAScoring
 from lib.qa_strategy import UncertainCode, WorstScore
 from lib.qa_training import DiscriminatorTrainTask
 from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
@@ -88,6 +90,28 @@ class QAApp(MONAILabelApp):
             )
             return {}
         return {"qa_score": QAScoring(self, segmenter=segmenter, discriminator=DISCRIMINATOR)}
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Answer as MONAI Label does; the discriminator gets the label that is kept, also of a linked image."""
+        store = datastore or self.datastore()
+        wants_label = request.get("model") == DISCRIMINATOR and not request.get("label")
+        if wants_label and self._has_folder() and request.get("image") in store.list_images():
+            request = {**request, "label": _kept_label(request["image"], request.get("label_tag"), store)}
+        return super().infer(request, datastore)
+
+    def _has_folder(self) -> bool:
+        """Whether the studies are files; a server's lie in a folder of copies, none of them a link."""
+        return Path(self.studies).is_dir()
+
+
+def _kept_label(image: str, tag: Any, datastore: Datastore) -> str:
+    from custom_components.label_server import label_tags, no_label
+
+    tags, kept = label_tags(tag), datastore.get_labels_by_image_id(image)
+    found = next((one for one in tags if one in kept), None)
+    if found is None:
+        raise no_label(image, tags)
+    return datastore.get_label_uri(kept[found], found)
 
 
 def _bundles(folder: Path, names: str | None) -> dict[str, Path]:
