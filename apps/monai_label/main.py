@@ -10,7 +10,7 @@ from typing import Any
 import monailabel
 from lib.qa_scoring import QAScoring
 from lib.qa_strategy import UncertainCode, WorstScore
-from lib.qa_training import DiscriminatorTrainTask
+from lib.qa_training import CODES, DiscriminatorTrainTask
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
@@ -34,7 +34,8 @@ class QAApp(MONAILabelApp):
     """The bundles below `model` in the app's folder, as tasks of a server; and QA scores that order the work.
 
     Settings of `--conf`: `models`, names of bundles with commas, by default all that are there; `segmenter`, the one
-    that segments what has no label yet when cases are scored, by default `qa_semi_seg`, then `baseline_seg`;
+    that segments what has no label yet when cases are scored, by default `qa_semi_seg`, then `baseline_seg`; `codes`,
+    the file of codes that the discriminator learns from, by default `codes.csv` in the folder of studies;
     `skip_trainers`.
 
     Raises:
@@ -64,11 +65,12 @@ class QAApp(MONAILabelApp):
         return {name: task for name, task in tasks.items() if task.is_valid()}
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """All bundles; the discriminator learns from `codes.csv` in the folder of studies."""
+        """All bundles; the discriminator learns from codes."""
         if strtobool(self.conf.get("skip_trainers", "false")):
             return {}
         kinds = {DISCRIMINATOR: DiscriminatorTrainTask}
-        tasks = {name: kinds.get(name, BundleTrainTask)(str(path), self.conf) for name, path in self.bundles.items()}
+        conf = {"codes": str(Path(self.studies) / CODES), **self.conf} if self._has_folder() else self.conf
+        tasks = {name: kinds.get(name, BundleTrainTask)(str(path), conf) for name, path in self.bundles.items()}
         return {name: task for name, task in tasks.items() if task.is_valid()}
 
     def init_strategies(self) -> dict[str, Strategy]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +14,12 @@ from custom_components.case_ids import CASE_ID
 from custom_components.data.case_files import sha256_of, volume_files
 from custom_components.data.code_problems import Action, Codes, Problem, problem_of
 
+Segmentations = str | Path | Mapping[str, Sequence[Path]]
+"""A folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`, or the files by case id."""
+
 
 def check_cases(
-    table: pd.DataFrame, *, known: Collection[str] | None = None, segmentations: str | Path | None = None
+    table: pd.DataFrame, *, known: Collection[str] | None = None, segmentations: Segmentations | None = None
 ) -> Codes:
     """Reject ratings of cases that are not there, and of segmentations that have changed since.
 
@@ -25,12 +28,16 @@ def check_cases(
     Args:
         table: of codes.
         known: case ids that there are.
-        segmentations: folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`.
+        segmentations: see `Segmentations`.
 
     Raises:
         ValueError: the folder holds no segmentations.
     """
-    files = volume_files(segmentations) if segmentations is not None else {}
+    files: Mapping[str, Sequence[Path]]
+    if isinstance(segmentations, str | Path):
+        files, where = volume_files(segmentations), f" in {segmentations}"
+    else:
+        files, where = segmentations or {}, ""
     digests: dict[Path, str] = {}
     problems, good = [], []
     for place, row in zip(table.index, table.to_dict("records"), strict=True):
@@ -39,7 +46,7 @@ def check_cases(
         if known is not None and case_id not in known:
             fault = (CASE_ID, case_id, "a case that is known")
         elif segmentations is not None and case_id not in files:
-            fault = (CASE_ID, case_id, f"a case with a segmentation in {segmentations}")
+            fault = (CASE_ID, case_id, f"a case with a segmentation{where}")
         elif files and digest and not pd.isna(row["code"]):
             for path in files[case_id]:
                 digests[path] = digests.get(path) or sha256_of(path)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from custom_components.case_ids import CASE_ID, check_case_id
-from custom_components.data.code_checks import check_cases, merge_duplicates, rating_times
+from custom_components.data.code_checks import Segmentations, check_cases, merge_duplicates, rating_times
 from custom_components.data.code_files import COLUMNS, Format, read_rows
 from custom_components.data.code_problems import Codes, Problem, problem_of
 from custom_components.data.code_values import CODES, check_values, parse_code
@@ -83,7 +83,7 @@ def load_codes(
     values: Mapping[Any, int | None] | None = None,
     soft: bool = False,
     known: Collection[str] | None = None,
-    segmentations: str | Path | None = None,
+    segmentations: Segmentations | None = None,
 ) -> Codes:
     """Import files of codes and merge them: what is left has one rating of each rater for each segmentation.
 
@@ -94,8 +94,8 @@ def load_codes(
         values: see `read_codes`.
         soft: see `read_codes`.
         known: case ids that there are; ratings of others are rejected.
-        segmentations: folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`; ratings of cases that it lacks, or with
-            the sha256 of another file, are rejected.
+        segmentations: folder of `<case>/<case>_seg.nii.gz` or `<case>.nii.gz`, or files by case id; ratings of cases
+            that it lacks, or with the sha256 of another file, are rejected.
 
     Raises:
         ValueError: as `read_codes`; or no files are given, one is given twice, or no segmentations are in the folder.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lib.qa_scoring import ORIGINAL
@@ -14,30 +13,31 @@ CODES = "codes.csv"
 
 
 class DiscriminatorTrainTask(BundleTrainTask):
-    """Train on the images whose original label has a QA code.
+    """Train on the images whose original label has a QA code; the setting `codes` is the file of these.
+
+    A code that names another segmentation than the label that is there now does not count, and the log says so.
 
     Raises:
         ValueError: (when called) there is no file of codes, or no label that they are of.
     """
 
     def _fetch_datalist(self, request: dict[str, Any], datastore: Datastore) -> list[dict[str, Any]]:
-        from custom_components.data.codes import read_codes
-        from custom_components.data.consensus import consensus
+        from custom_components.data.label_codes import codes_of_labels
 
-        images = {image: Path(datastore.get_image_uri(image)) for image in datastore.list_images()}
-        folder = next(iter(images.values())).parent if images else Path()
-        table = consensus(read_codes(folder / CODES).table).dropna(subset="code")
-        codes = dict(zip(table["case_id"], table["code"].astype(int), strict=True))
+        path = self.conf.get("codes")
+        if not path:
+            raise ValueError("codes is not given, expected `--conf codes FILE` where the images come from a server")
+        labels = {
+            image: datastore.get_label_uri(label, ORIGINAL)
+            for image in datastore.list_images()
+            if (label := datastore.get_label_by_image_id(image, ORIGINAL))
+        }
+        codes = codes_of_labels(path, labels)
         cases = [
-            {
-                "image": str(path),
-                "segmentation": datastore.get_label_uri(label, ORIGINAL),
-                "case_id": image,
-                "code": codes[image],
-            }
-            for image, path in images.items()
-            if image in codes and (label := datastore.get_label_by_image_id(image, ORIGINAL))
+            {"image": datastore.get_image_uri(image), "segmentation": label, "case_id": image, "code": codes[image]}
+            for image, label in labels.items()
+            if image in codes
         ]
         if not cases:
-            raise ValueError(f"{folder / CODES}: no code is of an image with a label {ORIGINAL!r}")
+            raise ValueError(f"{path}: no code is of a label {ORIGINAL!r} that is there now")
         return cases
