@@ -39,8 +39,8 @@ class QAApp(MONAILabelApp):
     `skip_trainers`.
 
     Raises:
-        ValueError: a bundle is not there.
-        SystemExit: the bundles are of different versions; one line that names them.
+        SystemExit: a bundle is not there, the bundles are of different versions, or a setting names a bundle that
+            cannot do it; one line.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -84,12 +84,13 @@ class QAApp(MONAILabelApp):
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
         """The scoring that the strategies need, if there are a discriminator and a network that segments."""
-        wanted = self.conf.get("segmenter")
-        segmenter = next((name for name in ([wanted] if wanted else SEGMENTERS) if name in self._infers), None)
+        wanted, able = self.conf.get("segmenter"), [name for name in self.bundles if name != DISCRIMINATOR]
+        if wanted and wanted not in able:
+            raise SystemExit(f"error: --conf segmenter is {wanted!r}, expected one of {', '.join(able)}")
+        names = [wanted] if wanted else SEGMENTERS
+        segmenter = next((name for name in names if name in self._infers), None)
         if DISCRIMINATOR not in self._infers or segmenter is None:
-            logger.warning(
-                "no QA scores: they need %s and one of %s with weights", DISCRIMINATOR, ", ".join(SEGMENTERS)
-            )
+            logger.warning("no QA scores: they need weights of %s and of %s", DISCRIMINATOR, " or ".join(names))
             return {}
         return {"qa_score": QAScoring(self, segmenter=segmenter, discriminator=DISCRIMINATOR)}
 
@@ -121,8 +122,8 @@ def _bundles(folder: Path, names: str | None) -> dict[str, Path]:
     wanted = [name.strip() for name in names.split(",")] if names else list(found)
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
-        raise ValueError(
-            f"{folder}: no bundle {', '.join(missing) or 'at all'}: package them with `python ci/package_bundles.py` "
-            "and unzip them there"
+        raise SystemExit(
+            f"error: {folder}: no bundle {', '.join(missing) or 'at all'}: "
+            "package them with `python ci/package_bundles.py` and unzip them there"
         )
     return {name: found[name] for name in wanted}
