@@ -6,6 +6,8 @@ import hashlib
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -57,6 +59,10 @@ def labels_of(content: bytes, folder: Path) -> np.ndarray:
 
 def digest(app: Path, name: str) -> str:
     return hashlib.sha256((app / "model" / name / "models" / "model.pt").read_bytes()).hexdigest()
+
+
+def by_urgency(scores: dict[str, dict], key: Callable[[float], float]) -> list[str]:
+    return sorted(scores, key=lambda name: (key(scores[name]["score"]), name))
 
 
 def test_all_bundles_work_in_the_app_of_monai_label(stock: Path, bundles: Path, studies: Path, tmp_path: Path):
@@ -115,23 +121,63 @@ def test_our_app_offers_the_worst_case_first(ours: Path, studies: Path, tmp_path
             f"{name}.nii.gz" for name in sorted(scores)
         ]
         assert server.score() == {}  # nothing new
-        worst = sorted(scores, key=lambda name: (-scores[name]["score"], name))
-        offered = [server.next_case("worst_qa_score") for _ in range(4)]
-        assert [one["id"] for one in offered] == [*worst, worst[0]]  # another one each time, then again
-        assert offered[0]["qa_score"]["code"] == scores[worst[0]]["code"]
-        doubt = min(scores, key=lambda name: min(abs(scores[name]["score"] - limit) for limit in (0.5, 1.5)))
-        assert server.next_case("uncertain_qa_code")["id"] == doubt
+        worst = by_urgency(scores, lambda score: -score)
+        free = [name for name in worst if name != unscored]  # one was offered, if by another strategy
+        first = server.next_case("worst_qa_score")
+        assert first["id"] == free[0]
+        assert first["qa_score"]["code"] == scores[free[0]]["code"]
+        assert server.next_case("uncertain_qa_code")["id"] == free[1]
+        assert server.next_case("worst_qa_score")["id"] == worst[0]  # now that all were offered
+        doubt = by_urgency(scores, lambda score: min(abs(score - limit) for limit in (0.5, 1.5)))
+        assert server.next_case("uncertain_qa_code")["id"] == doubt[0]
         (studies / "codes.csv").write_text("case_id,code\n" + "".join(f"{name},{k}\n" for k, name in enumerate(worst)))
         before = digest(ours, "qa_discriminator")
         answer = server.train("qa_discriminator", val_split=0.34)
         assert answer.status_code == 200, server.log.read_text()[-3000:]
         assert digest(ours, "qa_discriminator") != before
-        assert sorted(server.score()) == sorted(scores)  # by the new weights
+        again = server.score()  # by the new weights
+        assert sorted(again) == sorted(scores)
+        worst = by_urgency(again, lambda score: -score)
         shutil.copy(studies / "labels" / "original" / f"{worst[0]}.nii.gz", studies / "labels" / "final")
-        for _ in range(40):
-            if worst[0] not in (case := server.next_case("worst_qa_score"))["id"]:
+        for _ in range(40):  # until the server sees the file
+            if (case := server.next_case("worst_qa_score"))["id"] != worst[0]:
                 break
-        assert case["id"] in worst[1:]
+            time.sleep(0.5)
+        assert case["id"] == worst[1]
+
+
+def test_images_that_are_links_are_scored_and_learned_from(ours: Path, studies: Path, tmp_path: Path):
+    (tmp_path / "archive").mkdir()
+    (studies / "labels" / "original").mkdir()
+    for number, path in enumerate(sorted(studies.glob("phantom_train_*.nii.gz"))):
+        target = path.rename(tmp_path / "archive" / f"series{number}.nii.gz")
+        path.symlink_to(target)
+        shutil.move(studies / "labels" / "final" / path.name, studies / "labels" / "original")
+    names = [path.name.removesuffix(".nii.gz") for path in sorted(studies.glob("phantom_train_*.nii.gz"))]
+    label = hashlib.sha256((studies / "labels" / "original" / f"{names[0]}.nii.gz").read_bytes()).hexdigest()
+    digests = [label, "0" * 64, *("" for _ in names[2:])]
+    rows = [f"{name},{number % 3},{digest}\n" for number, (name, digest) in enumerate(zip(names, digests, strict=True))]
+    (tmp_path / "codes.csv").write_text("case_id,code,segmentation_sha256\n" + "".join(rows))
+    with serving(ours, studies, tmp_path / "log.txt", codes=str(tmp_path / "codes.csv")) as server:
+        assert server.infer("qa_discriminator", names[0], output="json").json()["code"] in (0, 1, 2)
+        assert server.infer("qa_discriminator", "phantom_test_000", output="json").status_code == 500
+        assert server.says("case phantom_test_000: no segmentation to score, expected a label with the tag final or")
+        answer = server.train("qa_discriminator", val_split=0.34)
+        assert answer.status_code == 200, server.log.read_text()[-3000:]
+        assert server.says(f"case_id {names[1]!r}: segmentation_sha256 is '0+', expected [0-9a-f]+ of {names[1]}")
+
+
+def test_settings_that_cannot_be_end_with_one_line(ours: Path, studies: Path, tmp_path: Path):
+    able = "baseline_seg, qa_semi_seg"
+    for conf, wanted in (
+        ({"segmenter": "baseline-seg"}, f"error: --conf segmenter is 'baseline-seg', expected one of {able}$"),
+        ({"models": "baseline"}, f"error: {ours}/model: no bundle baseline: package them with "),
+    ):
+        with (
+            pytest.raises(AssertionError, match=rf"(?m)^{wanted}"),
+            serving(ours, studies, tmp_path / "log.txt", **conf),
+        ):
+            pass
 
 
 def test_bundles_of_different_versions_are_refused(stock: Path, ours: Path, studies: Path, tmp_path: Path):

@@ -12,7 +12,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 LIMITS = (0.5, 1.5)
 """Scores between two codes."""
 REST = 3600
-"""Seconds for which a case that was offered is not offered again, as long as there are others."""
+"""Seconds for which a case that was offered, by whichever strategy, is not offered again while there are others."""
 
 
 class WorstScore(Strategy):
@@ -30,7 +30,7 @@ class WorstScore(Strategy):
 
         def order(image: str) -> tuple[bool, bool, float, str]:
             info = infos[image]
-            offered = (info.get("strategy") or {}).get(request["strategy"], {}).get("ts", 0)
+            offered = max((one.get("ts", 0) for one in (info.get("strategy") or {}).values()), default=0)
             score = (info.get(KEY) or {}).get("score")
             return now - offered < REST, score is None, 0.0 if score is None else -self.urgency(score), image
 
