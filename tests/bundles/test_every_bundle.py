@@ -90,6 +90,19 @@ def test_metadata_has_what_the_bundle_specification_wants(bundle: Path):
 
 
 @every_bundle
+def test_metadata_names_the_packages_that_this_one_needs(bundle: Path):
+    """Or the guide does: those of the rating page."""
+    root = Path(__file__).resolve().parents[2]
+    block = re.search(r"^dependencies = \[(.*?)^\]", (root / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    needed = {re.match(r"[\w-]+", name)[0] for name in re.findall(r'"(.+?)"', block[1])}
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    others = (
+        needed - {"monai", "torch", "numpy", "jinja2"} - set(metadata["required_packages_version"])
+    )  # torch: jinja2
+    assert f"`pip install {' '.join(sorted(others))}`" in (root / "README.md").read_text(encoding="utf-8")
+
+
+@every_bundle
 def test_metadata_is_valid_against_the_schema_that_it_names(bundle: Path, tmp_path: Path):
     metadata = bundle / "configs" / "metadata.json"
     done = monai_bundle("verify_metadata", "--meta_file", metadata, "--filepath", tmp_path / "schema.json")
