@@ -24,16 +24,23 @@ import torch
 from monai.bundle import ConfigParser
 
 from custom_components.inferers import AutocastInferer
+from custom_components.options import check_number
+from custom_components.user_errors import exit_on_user_error
 
 
+@exit_on_user_error
 def main(folder: str = "bundles/baseline_seg", rounds: int = 5, threads: int = 2) -> None:
     """Export a bundle's network and print what was measured as JSON.
 
     Args:
         folder: of the bundle.
-        rounds: turns of each contestant; the first one warms up and does not count.
+        rounds: turns of each contestant, at least two; the first one warms up and does not count.
         threads: of torch and of onnxruntime.
+
+    Raises:
+        SystemExit: there are fewer rounds, or the network cannot be exported; one line, and exit code 1.
     """
+    check_number(rounds, "rounds", 2, whole=True)
     torch.set_num_threads(threads)
     bundle = Path(folder)
     parser = ConfigParser()
@@ -47,9 +54,7 @@ def main(folder: str = "bundles/baseline_seg", rounds: int = 5, threads: int = 2
             weights = Path(work) / "model.pt"
             torch.save(network.state_dict(), weights)
         path = Path(work) / "model.onnx"
-        command = [sys.executable, "-m", "monai.bundle", "onnx_export", "--args_file", "configs/onnx.yaml",
-                   "--ckpt_file", str(weights.resolve()), "--filepath", str(path)]  # fmt: skip
-        subprocess.run(command, cwd=bundle, check=True, capture_output=True)
+        _export(bundle, weights, path)
         megabytes = path.stat().st_size / 1e6
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -65,6 +70,15 @@ def main(folder: str = "bundles/baseline_seg", rounds: int = 5, threads: int = 2
     }
     table = {"bundle": bundle.name, "size": list(image.shape), "threads": threads, "megabytes": round(megabytes, 1)}
     print(json.dumps({**table, **_measured(contestants, rounds)}, indent=2))
+
+
+def _export(bundle: Path, weights: Path, path: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "onnx_export", "--args_file", "configs/onnx.yaml",
+               "--ckpt_file", str(weights.resolve()), "--filepath", str(path)]  # fmt: skip
+    done = subprocess.run(command, cwd=bundle, check=False, capture_output=True, text=True)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason is given"])[-1].strip()
+        raise ValueError(f"{weights} cannot be written as ONNX: {why}")
 
 
 @torch.no_grad()
