@@ -9,7 +9,7 @@ from pathlib import Path
 import ignite.distributed as idist
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from monai.data import DataLoader
 
 from custom_components.bundle import load_weights
 from custom_components.data.conformal import (
@@ -68,13 +68,14 @@ def calibrate(
     """Load the kept weights and write the interval of their scores beside them, `model.json`.
 
     The calibration cases are those of the validation, which also chose the epoch: the interval is a little too narrow
-    for that. With several processes the first one does it. One of these weights, for the same coverage and as many
-    cases, stays as it is.
+    for that. With several processes the first one does it, with the cases of all. One of these weights, for the same
+    coverage and as many cases, stays as it is.
 
     Args:
         network: where the weights go.
         weights: the file.
-        loader: validation data, whose augmentation is off.
+        loader: validation data, whose augmentation is off; a sampler, such as that of one of several processes, is left
+            out.
         inferer: as in training.
         device: where the network is.
         coverage: share of codes that the interval shall hold.
@@ -92,7 +93,8 @@ def calibrate(
     if stored is not None and (stored.coverage, stored.cases) == (coverage, len(loader.dataset)):  # type: ignore[arg-type]
         return stored
     load_weights(network, weights, "python -m monai.bundle run training")
-    scores, codes = score_all(network, loader, inferer, device)
+    every_case = DataLoader(loader.dataset, batch_size=loader.batch_size or 1, num_workers=loader.num_workers)
+    scores, codes = score_all(network, every_case, inferer, device)
     residuals = scores.clip(BEST_CODE, WORST_CODE) - codes
     half_width = conformal_half_width(residuals, coverage)
     if half_width == float("inf"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from monai.data import DataLoader, Dataset
 from monai.inferers import SimpleInferer
+from torch.utils.data import DistributedSampler
 
 from custom_components.calibration import calibrate, score_all
 from custom_components.data.conformal import ScoreInterval, conformal_half_width, read_interval
@@ -133,6 +134,15 @@ def test_a_users_mistake_ends_the_run_with_one_line(coverage: float, beside: str
         weights.with_suffix(".json").write_text(beside)
     with pytest.raises(SystemExit, match=f"^error: .*{said}$"):
         calibrated(weights, coverage=coverage)
+
+
+def test_a_share_of_the_cases_is_not_taken_for_all(weights: Path):
+    dataset = montages().dataset
+    loader = DataLoader(dataset, batch_size=4, sampler=DistributedSampler(dataset, num_replicas=2, rank=0))
+    interval = calibrate(
+        Scaled(), weights, loader, inferer=SimpleInferer(), device=torch.device("cpu"), coverage=0.8
+    )  # fmt: skip
+    assert interval == ScoreInterval(0.8, conformal_half_width(RESIDUALS, 0.8), 9)
 
 
 def test_the_other_processes_leave_it_to_the_first(weights: Path, monkeypatch: pytest.MonkeyPatch):

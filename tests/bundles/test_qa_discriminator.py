@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
+from bundle_runs import TORCHRUN, arguments, bundle_run, monai_bundle, parsed, settings_of
 from monai.bundle import ConfigParser, ConfigWorkflow
 from numpy.random import RandomState
 
@@ -423,11 +423,12 @@ def test_two_processes_train_together(rated: Path, tmp_path: Path):
             "training", TRAIN, PHANTOM, MULTI,
             dataset_dir=rated, ckpt_dir=tmp_path / "models", output_dir=tmp_path / "training", **SMALL,
         ),
-        launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+        launcher=TORCHRUN,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "models" / "model.json").is_file()
+    beside = json.loads((tmp_path / "models" / "model.json").read_text())
+    assert beside["score_interval"]["cases"] == len(json.loads((rated / "qa_dataset.json").read_text())["validation"])
     state = torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)
     assert state["trainer"]["iteration"] == 2 * state["trainer"]["epoch_length"]
 
