@@ -16,7 +16,7 @@ import pandas as pd
 import pydicom
 import pytest
 import torch
-from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
+from bundle_runs import TORCHRUN, arguments, bundle_run, monai_bundle, parsed, settings_of
 from dicom_files import write_series
 from monai.bundle import ConfigWorkflow
 
@@ -373,7 +373,7 @@ def test_two_processes_train_together_also_with_one_validation_case(cohort: Path
             "training", TRAIN, PHANTOM, MULTI,
             dataset_dir=tmp_path, ckpt_dir=tmp_path / "models", output_dir=tmp_path / "training", **SMALL,
         ),
-        launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+        launcher=TORCHRUN,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from bundle_runs import arguments, bundle_run, monai_bundle, parsed, settings_of
+from bundle_runs import TORCHRUN, arguments, bundle_run, monai_bundle, parsed, settings_of
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from custom_components.anatomy import JUDGED_ORGANS
@@ -369,7 +369,7 @@ def test_two_processes_train_together(cohort: Path, coded: Path, start: dict[str
             "training", *configs, dataset_dir=cohort, datalist=coded, ckpt_dir=tmp_path / "models",
             output_dir=tmp_path / "training", **start, **SMALL,
         ),
-        launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+        launcher=TORCHRUN,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
