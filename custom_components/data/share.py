@@ -50,20 +50,21 @@ class Share(NamedTuple):
         return mine
 
     def wait_for_the_others(self) -> None:
-        """Say that this process is done, and wait until all are; under torchrun alone.
+        """Wait until all processes are done; under torchrun alone.
 
         Torchrun ends all processes as soon as one fails: one that ends with an error, because a case was set aside, has
         to wait. If another process dies meanwhile, torchrun ends or restarts this one.
         """
-        if self.is_whole or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        if self.is_whole or "TORCHELASTIC_RESTART_COUNT" not in os.environ:
             return
-        from torch.distributed import TCPStore  # here, for the rating page has tables and no torch
+        import torch.distributed as dist  # here, for the rating page has tables and no torch
 
-        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        from custom_components.processes import join_processes
+
         try:
-            store = TCPStore(address, port, None, is_master=False, timeout=LONGEST_WAIT, wait_for_workers=False)
-            store.set(f"inference/{self.rank}", "done")
-            store.wait([f"inference/{rank}" for rank in range(self.world_size)], LONGEST_WAIT)
+            join_processes("gloo", LONGEST_WAIT)
+            dist.barrier()
+            dist.destroy_process_group()
         except RuntimeError as error:  # what is written is complete without it
             logger.warning(f"the other processes cannot be waited for: {str(error).splitlines()[0]}")
 

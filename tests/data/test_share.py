@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from bundle_runs import TORCHRUN
 
 from custom_components.data.share import Share, process_device, process_share
 
@@ -29,6 +35,35 @@ def test_no_case_is_left_out_or_done_twice(count: int, world_size: int):
 def test_numbers_that_cannot_be_are_one_line(environment: dict[str, str], message: str):
     with pytest.raises(SystemExit, match=f"^error: {message}$"):
         process_share(environment)
+
+
+LATE = """
+import os, pathlib, signal, sys, time
+from custom_components.data.share import process_share
+
+share, is_first = process_share(), os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+done = pathlib.Path(sys.argv[1], "done")
+if is_first and share.rank == 1:
+    time.sleep(4)
+    os.kill(os.getpid(), signal.SIGKILL)
+if not is_first and share.rank == 0:
+    time.sleep(4)
+    done.touch()
+share.wait_for_the_others()
+sys.exit(0 if done.exists() else "was not waited for")
+"""
+"""The first process is late, after a start in which it was done and the second one was killed."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own_store", ["0", "1"])
+def test_processes_wait_for_the_last_one_also_after_a_restart(own_store: str, tmp_path: Path):
+    (tmp_path / "late.py").write_text(LATE)
+    command = [sys.executable, *TORCHRUN, "--max_restarts", "1", tmp_path / "late.py", tmp_path]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": own_store}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "waited for" not in done.stderr
 
 
 def test_each_process_of_a_machine_has_its_gpu(monkeypatch: pytest.MonkeyPatch):
