@@ -96,7 +96,10 @@ def test_a_killed_process_is_restarted_and_its_cases_are_finished(folder: Path, 
     done = together(*segmentation_of(folder, tmp_path, "baseline_seg", folder / "kill.yaml"), restarts=1)
     assert done.returncode == 0, done.stderr
     assert (done.stdout + done.stderr).count("process 2 of 2: 2 of 5 cases") == 2  # once more after it was killed
-    assert times_done(done, "ok") == dict.fromkeys(CASES, 1)
+    segmented, skipped = (times_done(done, status) for status in ("ok", "skipped"))
+    # a process may be killed between a row and its line in the log: then the next start alone tells of the case
+    assert set(segmented) | set(skipped) == set(CASES)
+    assert set(segmented.values()) == {1}
     assert list(pd.read_csv(tmp_path / "summary.csv")["case_id"]) == CASES
     pd.testing.assert_frame_equal(table(tmp_path), table(alone))
     for case in CASES:
