@@ -7,10 +7,15 @@ from datetime import timedelta
 
 import torch.distributed as dist
 
+from custom_components.user_errors import exit_on_user_error
+
 STORE_TIMEOUT = timedelta(minutes=5)
 """Torch's own."""
 
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
+
+@exit_on_user_error
 def join_processes(backend: str, timeout: timedelta | None = None) -> None:
     """Make the process group of what torchrun has started, unless there is one; for use in configs.
 
@@ -22,10 +27,15 @@ def join_processes(backend: str, timeout: timedelta | None = None) -> None:
     Args:
         backend: `nccl` or `gloo`.
         timeout: how long the processes wait for each other, also in the group; default that of the backend.
+
+    Raises:
+        SystemExit: a variable that torchrun sets is missing; one line, and exit code 1.
     """
     if dist.is_initialized():
         return
     environment = os.environ
+    if missing := [name for name in VARIABLES if not environment.get(name)]:
+        raise ValueError(f"{', '.join(missing)} not set: start several processes with torchrun, see docs/README.md")
     is_shared = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     if not is_shared or environment.get("GROUP_WORLD_SIZE") != "1":
         dist.init_process_group(backend, timeout=timeout)

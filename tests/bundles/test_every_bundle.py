@@ -53,6 +53,14 @@ def test_several_processes_run_the_steps_of_one(bundle: Path):
 
 
 @every_bundle
+def test_the_overlay_of_torchrun_without_it_ends_before_anything_is_read(bundle: Path):
+    config = parsed(*(bundle / "configs" / f"{name}.yaml" for name in ("train", "multi_gpu_train")))
+    assert config.get_parsed_content("device").type in ("cpu", "cuda")
+    with pytest.raises(SystemExit, match="^error: RANK, .* not set: start several processes with torchrun"):
+        config.get_parsed_content("run")
+
+
+@every_bundle
 def test_a_handler_that_is_put_before_the_others_moves_none(bundle: Path):
     """As MONAI Label does, with a loader of the weights that it trains on."""
     places = re.findall(r"@train#handlers#\d+", (bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
