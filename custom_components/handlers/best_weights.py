@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from ignite.engine import Engine, Events
 
 from custom_components.checkpoints import is_finite, keep_previous, save_state, unwrapped
@@ -20,6 +21,9 @@ class BestWeights:
 
     Those of an earlier training at the same place are renamed, see `keep_previous`, and weights that are NaN or
     infinite never kept.
+
+    Several processes all validate the network of the first one, whose weights are written: the statistics of its batch
+    normalisation are those of its own share of the batches.
 
     Args:
         network: whose weights to keep (the averaged one, where there is one).
@@ -39,6 +43,7 @@ class BestWeights:
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI evaluator with a key metric."""
         self._engine = engine
+        engine.add_event_handler(Events.STARTED, self._take_buffers_of_the_first)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -66,6 +71,11 @@ class BestWeights:
         engine_state.best_metric = state["best_metric"]
         engine_state.best_metric_epoch = state["best_metric_epoch"]
         self._is_new_run = False
+
+    def _take_buffers_of_the_first(self) -> None:
+        if dist.is_available() and dist.is_initialized():
+            for buffer in self.network.buffers():
+                dist.broadcast(buffer, src=0)
 
     def _engine_state(self) -> Any:
         if self._engine is None:

@@ -429,6 +429,9 @@ def test_two_processes_train_together(rated: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     beside = json.loads((tmp_path / "models" / "model.json").read_text())
     assert beside["score_interval"]["cases"] == len(json.loads((rated / "qa_dataset.json").read_text())["validation"])
+    curve = pd.read_csv(tmp_path / "training" / "learning_curve.csv")
+    # each process validated its share with the network that is kept
+    assert beside["validation_rmse"] == pytest.approx(curve["val_rmse"].min(), rel=1e-4)
     state = torch.load(tmp_path / "models" / "training_state.pt", weights_only=True)
     assert state["trainer"]["iteration"] == 2 * state["trainer"]["epoch_length"]
 

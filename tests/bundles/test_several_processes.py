@@ -16,6 +16,7 @@ from custom_components.networks import QADiscriminator
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 SMALL = {"network_def#channels": [4, 8, 16, 32], "num_workers": 0, "val_interval": 1}
+SMALL_MONTAGES = {"montage_size": [64, 64], "num_workers": 0, "val_interval": 1}
 
 GRADIENTS = """
 +imports: [$import os, $import torch, $from ignite.engine import Events]
@@ -107,15 +108,40 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_doubled_batch(
     pd.testing.assert_frame_equal(*curves, rtol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def rated(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Datalist of a discriminator, with the truth as segmentations and codes as they come."""
+    datalist = json.loads((cohort / "dataset.json").read_text())
+    lists: dict[str, list] = {"test": []}
+    for section in ("training", "validation"):
+        lists[section] = [
+            {"case_id": f"{section}{n}", "code": n % 3, "image": str(cohort / case["image"]),
+             "segmentation": str(cohort / case["label"])}
+            for n, case in enumerate(datalist[section])
+        ]  # fmt: skip
+    path = tmp_path_factory.mktemp("rated") / "qa_dataset.json"
+    path.write_text(json.dumps(lists))
+    return path
+
+
+TRAININGS = {
+    "baseline_seg": ((), SMALL),
+    "qa_semi_seg": (("train_published",), SMALL),
+    "qa_discriminator": ((), {**SMALL_MONTAGES, "batch_size": 1, "imagenet_weights": "none"}),
+}
+"""Overlays and options of each bundle."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("bundle", ["baseline_seg", "qa_semi_seg"])
+@pytest.mark.parametrize("bundle", TRAININGS)
 def test_a_training_whose_process_was_killed_ends_with_the_same_weights_bit_for_bit(
-    bundle: str, cohort: Path, start: dict[str, Path], tmp_path: Path
+    bundle: str, cohort: Path, rated: Path, start: dict[str, Path], tmp_path: Path
 ):
     (tmp_path / "kill.yaml").write_text(KILL)
-    published = ["train_published"] if bundle == "qa_semi_seg" else []
-    files = configs(bundle, "train", *published, "phantom", "multi_gpu_train")
-    common = {**SMALL, **(start if published else {}), "dataset_dir": cohort, "max_epochs": 3}
+    overlays, options = TRAININGS[bundle]
+    files = configs(bundle, "train", *overlays, "phantom", "multi_gpu_train")
+    common = {**options, "dataset_dir": cohort, "max_epochs": 3}
+    common |= {"qa_semi_seg": start, "qa_discriminator": {"datalist": rated}}.get(bundle, {})
 
     def train(name: str, *overlays: Path, **options: object) -> subprocess.CompletedProcess:
         places = {"ckpt_dir": tmp_path / name / "models", "output_dir": tmp_path / name / "training"}
