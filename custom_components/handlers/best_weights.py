@@ -70,7 +70,7 @@ class BestWeights:
         engine_state = self._engine_state()
         engine_state.best_metric = state["best_metric"]
         engine_state.best_metric_epoch = state["best_metric_epoch"]
-        self._is_new_run = False
+        self._is_new_run = state["best_metric_epoch"] < 1  # none was kept before the run ended
 
     def _take_buffers_of_the_first(self) -> None:
         if dist.is_available() and dist.is_initialized():

@@ -51,6 +51,26 @@ def test_weights_of_an_earlier_training_are_kept_under_another_name(tmp_path):
     assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 1.5
 
 
+def test_a_run_that_goes_on_from_before_its_first_validation_keeps_the_earlier_weights(tmp_path):
+    torch.save({"weight": torch.ones(1)}, tmp_path / "model.pt")
+    network = torch.nn.Linear(1, 1, bias=False)
+    killed = BestWeights(network, tmp_path / "model.pt")
+    evaluator_of(network, killed)
+    later = BestWeights(network, tmp_path / "model.pt")
+    evaluator = evaluator_of(network, later)
+    later.load_state_dict(killed.state_dict())
+    evaluator.run(1)
+    assert torch.load(tmp_path / "model.previous.pt", weights_only=True)["weight"].item() == 1.0
+    kept = (tmp_path / "model.previous.pt").read_bytes()
+
+    third = BestWeights(network, tmp_path / "model.pt")
+    evaluator = evaluator_of(network, third)
+    third.load_state_dict(later.state_dict())
+    torch.nn.init.constant_(network.weight, 1.0)
+    evaluator.run(2)
+    assert (tmp_path / "model.previous.pt").read_bytes() == kept
+
+
 def test_weights_that_are_not_finite_are_never_kept(tmp_path):
     network = torch.nn.Linear(1, 1, bias=False)
     evaluator = evaluator_of(network, BestWeights(network, tmp_path / "model.pt"))
