@@ -8,6 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
@@ -46,8 +47,8 @@ class TrainingState:
 
     Raises:
         NonFiniteError: (after an epoch) a weight became NaN or infinite.
-        ResumeError: (when the training starts) the saved state belongs to another number of training cases or to
-            other settings, lacks one of `objects` or does not fit it, or cannot be read.
+        ResumeError: (when the training starts) the saved state belongs to another number of training cases or of
+            processes, or to other settings, lacks one of `objects` or does not fit it, or cannot be read.
 
     Example::
 
@@ -91,7 +92,7 @@ class TrainingState:
             keep_previous(self.path)
             self._is_new_run = False
         state = {name: unwrapped(item).state_dict() for name, item in objects.items()}
-        save_state({**state, "settings": self.settings}, self.path)
+        save_state({**state, "settings": self.settings, "processes": idist.get_world_size()}, self.path)
 
     def load(self, engine: Engine) -> None:
         """Read the state; the number of epochs stays that of this run."""
@@ -122,18 +123,25 @@ class TrainingState:
         missing = sorted(set(objects) - set(state))
         if missing:
             raise ResumeError(f"{self.path} holds no {', '.join(missing)}: it was saved by another configuration")
-        saved = state.get("settings", {})
-        for name, value in self.settings.items():
-            if saved.get(name) != value:
-                raise ResumeError(
-                    f"{self.path} was saved with {name} {saved.get(name)}, this run has {value}: resume with the same"
-                )
+        self._check_settings(state.get("settings", {}))
+        now = idist.get_world_size()
+        if (processes := state.get("processes", now)) != now:
+            raise ResumeError(
+                f"{self.path} was saved by {processes} processes, this run has {now}: resume with as many"
+            )
         length, expected = state["trainer"]["epoch_length"], engine.state.epoch_length
         if length != expected:
             raise ResumeError(
                 f"{self.path} was saved with {length} iterations an epoch, "
                 f"this run has {expected}: resume with the same training cases"
             )
+
+    def _check_settings(self, saved: Mapping[str, Any]) -> None:
+        for name, value in self.settings.items():
+            if saved.get(name) != value:
+                raise ResumeError(
+                    f"{self.path} was saved with {name} {saved.get(name)}, this run has {value}: resume with the same"
+                )
 
 
 def _plain(value: Any) -> Any:

@@ -108,6 +108,25 @@ def test_other_number_of_cases_is_refused(tmp_path):
         run(tmp_path / "training_state.pt", epochs=2, resume=True, data=(1.0, 2.0))
 
 
+@pytest.mark.parametrize("data", [(1.0, 2.0), (1.0, 2.0, 3.0)], ids=["fewer iterations", "as many iterations"])
+def test_other_number_of_processes_is_refused(tmp_path, data):
+    path = tmp_path / "training_state.pt"
+    run(path, epochs=1, resume=False)
+    torch.save({**torch.load(path, weights_only=True), "processes": 2}, path)
+    with pytest.raises(ResumeError, match=r"saved by 2 processes, this run has 1: resume with as many"):
+        run(path, epochs=2, resume=True, data=data)
+
+
+def test_a_state_without_a_number_of_processes_is_of_any(tmp_path):
+    path = tmp_path / "training_state.pt"
+    run(path, epochs=1, resume=False)
+    state = torch.load(path, weights_only=True)
+    assert state.pop("processes") == 1
+    torch.save(state, path)
+    trainer, _ = run(path, epochs=2, resume=True)
+    assert trainer.state.epoch == 2
+
+
 def test_state_is_on_disk_before_the_next_epoch_starts(tmp_path):
     seen = []
     network = torch.nn.Linear(1, 1)
