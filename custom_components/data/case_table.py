@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import time
 from collections.abc import Callable, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ WRITTEN = "written"
 
 
 def is_finished(path: Path) -> bool:
-    """Whether a table is there and the last run came to its end, with all of its processes."""
-    return path.is_file() and not _marks(path)
+    """Whether a table is there and the last run came to its end, with all of its processes, begun or not."""
+    if not path.is_file() or _marks(path):
+        return False
+    numbers = ((rank, world_size) for world_size in _world_sizes(path) for rank in range(world_size))
+    return all(_hidden(path, *number).is_file() for number in numbers)
 
 
 class CaseTable:
@@ -104,11 +109,11 @@ class CaseTable:
     def _file_of(self, rank: int) -> Path:
         if self.share.is_whole:
             return self.path
-        return self.path.with_name(f".rank{rank}of{self.share.world_size}_{self.path.name}")
+        return _hidden(self.path, rank, self.share.world_size)
 
     def _parts(self) -> list[Path]:
         ours = {self._file_of(rank) for rank in range(self.share.world_size)} - {self.path}
-        return sorted(ours.union(self.path.parent.glob(f".rank*of*_{self.path.name}")))
+        return sorted(ours.union(self.path.parent.glob(f".rank*of*_{escape(self.path.name)}")))
 
     def _finished(self) -> list[tuple[int, int]]:
         """The processes of this run that came to their end, and when."""
@@ -129,13 +134,25 @@ class CaseTable:
             partial.write_text(_text([{name: name for name in columns}, *rows], columns), "utf-8")
 
 
+def _hidden(path: Path, rank: int, world_size: int) -> Path:
+    """The file of one of several processes."""
+    return path.with_name(f".rank{rank}of{world_size}_{path.name}")
+
+
+def _world_sizes(path: Path) -> set[int]:
+    """How many processes there are in each of the runs whose files are there."""
+    found = (re.fullmatch(rf"\.rank\d+of(\d+)_{re.escape(path.name)}", one.name) for one in path.parent.iterdir())
+    return {int(one[1]) for one in found if one}
+
+
 def _mark(path: Path) -> Path:
     return path.with_name(f".unfinished_{path.name.lstrip('.')}")
 
 
 def _marks(path: Path) -> list[Path]:
     """The marks that are there: that of a run of one process, and those of several."""
-    return [one for one in (_mark(path), *path.parent.glob(f".unfinished_rank*of*_{path.name}")) if one.exists()]
+    of_several = path.parent.glob(f".unfinished_rank*of*_{escape(path.name)}")
+    return [one for one in (_mark(path), *of_several) if one.exists()]
 
 
 def _rows_of(path: Path) -> dict[str, Row]:

@@ -68,8 +68,19 @@ def test_processes_that_know_nothing_of_each_other_make_one_table(tmp_path: Path
     path = tmp_path / "t.csv"
     process(path, 1, 2, "bd")
     assert written(path) == ["b,ok,1", "d,ok,1"]
+    assert not is_finished(path)  # the first has not begun
     process(path, 0, 2, "ac", score="2")
     assert written(path) == ["a,ok,2", "b,ok,1", "c,ok,2", "d,ok,1"]
+    assert is_finished(path)
+
+
+def test_a_run_of_another_number_of_processes_that_ended_makes_up_for_one_that_did_not(tmp_path: Path):
+    path = tmp_path / "t[1].csv"
+    process(path, 0, 3, "a")
+    assert not is_finished(path)
+    process(tmp_path / "other_t[1].csv", 1, 2, "b")
+    for rank in (1, 0):
+        process(path, rank, 2, "ab"[rank])
     assert is_finished(path)
 
 
