@@ -157,10 +157,11 @@ def _marks(path: Path) -> list[Path]:
 
 def _rows_of(path: Path) -> dict[str, Row]:
     try:
-        complete, end, _ = path.read_text(encoding="utf-8").rpartition("\n")
+        complete, end, _ = path.read_bytes().rpartition(b"\n")  # the rest may end within a letter
     except FileNotFoundError:
         return {}
-    return {row[CASE_ID]: row for row in csv.DictReader(io.StringIO(complete + end)) if row.get(CASE_ID)}
+    text = (complete + end).decode("utf-8")
+    return {row[CASE_ID]: row for row in csv.DictReader(io.StringIO(text)) if row.get(CASE_ID)}
 
 
 def _text(rows: Sequence[Row], columns: Sequence[str]) -> str:

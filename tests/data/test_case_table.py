@@ -35,8 +35,9 @@ def test_the_end_sorts_the_rows_and_keeps_the_last_of_each_case(tmp_path):
     assert (tmp_path / "t.csv").read_text().splitlines()[1:] == ["b,ok,3", "a,ok,2"]
 
 
-def test_a_later_run_keeps_earlier_rows_and_drops_a_torn_line(tmp_path):
-    (tmp_path / "t.csv").write_text("case_id,status,score\na,ok,1\nb,ok,2\nc,o")
+@pytest.mark.parametrize("torn", [b"c,o", "c,größ".encode()[:-1]], ids=["between letters", "within a letter"])
+def test_a_later_run_keeps_earlier_rows_and_drops_a_torn_line(tmp_path, torn):
+    (tmp_path / "t.csv").write_bytes(b"case_id,status,score\na,ok,1\nb,ok,2\n" + torn)
     table = CaseTable(tmp_path / "t.csv", COLUMNS)
     table.start()
     table.add(row("b", "5"))
