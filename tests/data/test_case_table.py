@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -133,16 +132,17 @@ def test_rows_that_are_not_kept_are_not_taken_from_other_processes_either(tmp_pa
 
 def test_processes_that_end_at_the_same_time_leave_the_whole_table(tmp_path: Path):
     program = (
-        "import sys, time; from custom_components.data.case_table import CaseTable; "
+        "import pathlib, sys, time; from custom_components.data.case_table import CaseTable; "
         "from custom_components.data.share import Share\n"
-        "rank, until = int(sys.argv[1]), float(sys.argv[2])\n"
-        "time.sleep(max(0, until - time.time()))\n"
+        "rank, folder = int(sys.argv[1]), pathlib.Path(sys.argv[2])\n"
+        "(folder / f'here_{rank}').touch()\n"
+        "while len(list(folder.glob('here_*'))) < 3:\n"
+        "    time.sleep(0.001)\n"
         "for turn in range(40):\n"
         f"    table = CaseTable({str(tmp_path)!r} + f'/{{turn}}.csv', ['case_id'], Share(rank, 3)); table.start()\n"
         "    [table.add({'case_id': f'{number}_{rank}'}) for number in range(5)]; table.finish()\n"
     )
-    until = time.time() + 12
-    running = [subprocess.Popen([sys.executable, "-c", program, str(rank), str(until)]) for rank in range(3)]
+    running = [subprocess.Popen([sys.executable, "-c", program, str(rank), str(tmp_path)]) for rank in range(3)]
     assert [one.wait(120) for one in running] == [0, 0, 0]
     names = sorted(f"{number}_{rank}" for number in range(5) for rank in range(3))
     assert [written(tmp_path / f"{turn}.csv") for turn in range(40)] == [names] * 40
