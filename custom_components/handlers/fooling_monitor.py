@@ -62,7 +62,9 @@ class FoolingMonitor:
     `fooling.json` with the rule and its verdict. The training itself goes on as without it, bit for bit. What logs an
     engine's metrics finds the last look among those of the trainer: `fooling_score`, `fooling_watcher_score` and so on.
 
-    Its state is what it has noted: save it, and a resumed training keeps the start.
+    Its state is what it has noted: save it, and a resumed training keeps the start. One with more epochs than before
+    leaves out a look that there was only because the earlier one ended there, so that it has those of a training that
+    was never interrupted; a flag stays.
 
     Args:
         cases: items with `image` (1, X, Y, Z), without labels; one with `error` is left out.
@@ -138,7 +140,7 @@ class FoolingMonitor:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer; after the handler that averages its weights, and before the one that saves its state."""
-        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)  # a state to go on from is loaded when it starts
         engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=lambda _, number: self.is_due(number)), self)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED, self._end)
@@ -165,18 +167,24 @@ class FoolingMonitor:
         self.flagged = str(state_dict["flagged"])
 
     def _begin(self, engine: Engine) -> None:
+        iteration = engine.state.iteration
+        if iteration and self._has_looked(engine) and not self.is_due(iteration):
+            self.looks.pop()
         if not self.looks:
             self._note(engine, self.start)
 
     def _end_epoch(self, engine: Engine) -> None:
-        """Look once more in the last epoch while it can still be logged."""
-        if engine.state.epoch == engine.state.max_epochs and self.looks[-1].iteration != engine.state.iteration:
+        """Look once more in the last epoch while it can still be logged and saved."""
+        if engine.state.epoch == engine.state.max_epochs and not self._has_looked(engine):
             self(engine)
 
     def _end(self, engine: Engine) -> None:
-        if self.looks[-1].iteration != engine.state.iteration:
+        if not self._has_looked(engine):
             self(engine)
         self.close()
+
+    def _has_looked(self, engine: Engine) -> bool:
+        return bool(self.looks) and self.looks[-1].iteration == engine.state.iteration
 
     def __call__(self, engine: Engine) -> None:
         """Look at the cases; flag the run if the rule says so."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from custom_components.anatomy import INDEX
 from custom_components.handlers.fooling_monitor import FooledError, FoolingMonitor, Watcher
+from custom_components.handlers.training_state import TrainingState
 from custom_components.inferers import AutocastInferer
 from custom_components.learning.fooling import FoolingRule, Plausible, organ_findings
 from custom_components.transforms.montage import in_view, montage
@@ -44,8 +45,8 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv3d(1, 13, 1), nn.Dropout(0.1))
 
 
-def run(folder: Path, *, monitored: bool = True, epochs: int = 3, **options):
-    """Train for so many epochs of 4 iterations; give network and monitor."""
+def run(folder: Path, *, monitored: bool = True, epochs: int = 3, resume: bool = False, **options):
+    """Train for so many epochs of 4 iterations, saving its state; give network and monitor."""
     unet = network()
     data = [{**item, "label": torch.full((1, *SHAPE), 6)} for item in items(4)]
     monitor = FoolingMonitor(
@@ -57,6 +58,7 @@ def run(folder: Path, *, monitored: bool = True, epochs: int = 3, **options):
             **options,
         },
     )  # fmt: skip
+    state = TrainingState(folder / "state.pt", {"monitor": monitor, "network": unet}, resume=resume)
     trainer = SupervisedTrainer(
         device=torch.device("cpu"),
         max_epochs=epochs,
@@ -64,7 +66,7 @@ def run(folder: Path, *, monitored: bool = True, epochs: int = 3, **options):
         network=unet,
         optimizer=torch.optim.Adam(unet.parameters(), 0.05),
         loss_function=lambda logits, label: nn.functional.cross_entropy(logits, label[:, 0]),
-        train_handlers=[monitor] if monitored else [],
+        train_handlers=[monitor, state] if monitored else [],
     )
     torch.manual_seed(1)
     trainer.run()
@@ -199,6 +201,29 @@ def test_organs_that_were_not_annotated_have_no_bias(tmp_path: Path):
     annotated = torch.arange(13) != INDEX["liver"]
     run(tmp_path, good=[{**case, "annotated": annotated} for case in good_cases()])
     assert pd.read_csv(tmp_path / "fooling.csv")["bias"].isna().all()
+
+
+def test_the_last_look_and_its_flag_are_in_the_saved_state(tmp_path: Path):
+    sign = falling(tmp_path / "first")
+    _, monitor = run(
+        tmp_path, interval=5, rule=FoolingRule(settle=10), discriminators=[Brightness(sign)],
+        watchers=[Watcher(Brightness(-sign))],
+    )  # fmt: skip
+    assert "iteration 12" in monitor.flagged
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)["monitor"]
+    assert (saved["looks"][-1]["iteration"], saved["flagged"]) == (12, monitor.flagged)
+
+
+def test_a_training_that_goes_on_has_the_looks_of_one_that_was_never_interrupted(tmp_path: Path):
+    options = {"interval": 5, "good": good_cases()}
+    _, whole = run(tmp_path / "whole", epochs=5, **options)
+    _, first = run(tmp_path / "parts", epochs=3, **options)
+    assert first.looks[-1].iteration == 12
+    _, second = run(tmp_path / "parts", epochs=5, resume=True, **options)
+    assert second.looks[:6] == first.looks[:6] == whole.looks[:6]
+    assert [look.iteration for look in second.looks] == [look.iteration for look in whole.looks]
+    _, third = run(tmp_path / "parts", epochs=5, resume=True, **options)  # nothing is left to do
+    assert third.looks == second.looks
 
 
 def test_state_keeps_the_start(tmp_path: Path):
