@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from bundle_runs import TORCHRUN
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import IterationEvents, SupervisedTrainer
@@ -375,7 +374,8 @@ def test_any_inferer_gets_a_plain_tensor():
 def test_two_processes_equal_one_and_exchange_gradients_once_a_step(tmp_path: Path, words: str, steps: int):
     program = Path(__file__).with_name("qa_score_loss_processes.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for command in ([sys.executable], [sys.executable, *TORCHRUN]):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    for command in ([sys.executable], launcher):
         command = [*command, str(program), str(tmp_path), *words.split()]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
