@@ -109,7 +109,8 @@ def _lattice(prob: torch.Tensor, grid: InputGrid) -> tuple[torch.Tensor, list[in
         prob = prob.narrow(axis, a - o, b - a)
         zeros += [(int(a > 0), int(b < n))]
         shift.append(int(a > 0) - a)
-    prob = F.pad(prob, [width for pair in reversed(zeros) for width in pair])
+    if any(map(any, zeros)):
+        prob = F.pad(prob, [width for pair in reversed(zeros) for width in pair])
     for axis in range(1, 4):
         if prob.shape[axis] == 1:
             prob = torch.cat([prob, prob], dim=axis)
