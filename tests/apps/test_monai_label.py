@@ -167,14 +167,14 @@ def test_images_that_are_links_are_scored_and_learned_from(ours: Path, studies: 
         assert server.says(f"case_id {names[1]!r}: segmentation_sha256 is '0+', expected [0-9a-f]+ of {names[1]}")
 
 
-def test_settings_that_cannot_be_end_with_one_line(ours: Path, studies: Path, tmp_path: Path):
+def test_settings_that_cannot_be_end_the_start_with_a_line_that_says_so(ours: Path, studies: Path, tmp_path: Path):
     able = "baseline_seg, qa_semi_seg"
     for conf, wanted in (
         ({"segmenter": "baseline-seg"}, f"error: --conf segmenter is 'baseline-seg', expected one of {able}$"),
         ({"models": "baseline"}, f"error: {ours}/model: no bundle baseline: package them with "),
     ):
         with (
-            pytest.raises(AssertionError, match=rf"(?m)^{wanted}"),
+            pytest.raises(AssertionError, match=rf"(?m)^SystemExit: {wanted}"),
             serving(ours, studies, tmp_path / "log.txt", **conf),
         ):
             pass
