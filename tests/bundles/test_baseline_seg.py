@@ -50,7 +50,11 @@ def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("overlays", [(), (PHANTOM,)], ids=["full grid", "phantom grid"])
 def test_train_evaluate_and_inference_have_the_same_preprocessing_and_network(overlays: tuple[Path, ...], cohort: Path):
     configs = [parsed(*files, *overlays) for files in ((INFERENCE,), (TRAIN,), (TRAIN, EVALUATE))]
-    for item, only_in_training in (("preprocessing", {"with_label"}), ("network_def", set()), ("inferer", set())):
+    for item, only_in_training in (
+        ("preprocessing", {"with_label", "cache_dir"}),
+        ("network_def", set()),
+        ("inferer", set()),
+    ):
         one, *others = (
             {k: v for k, v in settings_of(config, item).items() if k not in only_in_training} for config in configs
         )

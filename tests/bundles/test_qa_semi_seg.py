@@ -190,11 +190,11 @@ def test_all_configurations_have_the_preprocessing_and_network_of_the_baseline(o
         config = parsed(*files, *overlays)
         for item in ("preprocessing", "network_def", "inferer"):
             found, wanted = (settings_of(one, item) for one in (config, baseline))
-            found.pop("with_label", None)
+            found = {name: value for name, value in found.items() if name not in ("with_label", "cache_dir")}
             assert found == wanted, (files, item)
     config = parsed(TRAIN, *overlays)
     unlabelled = settings_of(config, "unlabeled#preprocessing")
-    assert unlabelled == settings_of(baseline, "preprocessing")
+    assert unlabelled == settings_of(baseline, "preprocessing") | {"cache_dir": None}
     sizes = [
         parsed(path)["montage_size"] for path in (TRAIN, INFERENCE, BASELINE / "inference.yaml", QA / "train.yaml")
     ]
@@ -338,7 +338,14 @@ def test_every_number_that_makes_another_experiment_is_among_the_settings_of_the
     names = list(config.get())
     numbers = names[names.index("seed") : names.index("network_def")]
     free = {"max_epochs", "max_nonfinite", "resume", "keep", "val_interval", "num_workers", "compile"}
-    free |= {"unlabeled_cache_rate", "unlabeled_workers", "watcher_paths", "watcher_view", "reference_section"}
+    free |= {
+        "cache_dir",
+        "unlabeled_cache_rate",
+        "unlabeled_workers",
+        "watcher_paths",
+        "watcher_view",
+        "reference_section",
+    }
     free |= {"monitor_interval", "monitor_cases", "monitor_stop", "monitor_start_path", "monitor_limits"}
     crop = {"body_part_path", "body_part_scores", "body_part_repair"}  # all in the text of body_part
     assert set(numbers) - free - crop == set(state["settings"]) - {"cross_entropy_weight", "body_part"}
