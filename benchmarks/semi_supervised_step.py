@@ -117,7 +117,7 @@ def main(
     peaks = {name: in_own_process(peak, name, size, device) for name in NAMES}
     seconds = take_turns({name: way(name, size, device) for name in NAMES}, rounds, device)
     middle = {name: statistics.median(times) for name, times in seconds.items()}
-    rise = {name: found["rise_mib"] for name, found in peaks.items()}
+    whole, rise = ({name: found[key] for name, found in peaks.items()} for key in ("peak_mib", "rise_mib"))
     report(
         "semi_supervised_step_cuda" if torch.device(device).type == "cuda" else "semi_supervised_step",
         f"one semi-supervised training step, {' x '.join(map(str, size))}",
@@ -126,7 +126,8 @@ def main(
         peaks=peaks,
         aims=[
             aim("time, to twice the supervised step", middle[OURS] / middle[FLOOR], at_most=1.15),
-            aim("memory, to the supervised step", rise[OURS] / rise[SUPERVISED], at_most=1.15),
+            aim("peak memory, to the supervised step", whole[OURS] / whole[SUPERVISED], at_most=1.15),
+            aim("the same above what the process held", rise[OURS] / rise[SUPERVISED], at_most=1.15),
         ],
         device=device,
         fast_bfloat16=cpu_is_fast_in_bfloat16(),
