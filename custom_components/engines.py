@@ -125,7 +125,7 @@ class CaseEvaluator(SupervisedEvaluator):
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:
         if not isinstance(batchdata, Mapping) or CASE_ID not in batchdata:
-            return super()._iteration(engine, batchdata)
+            return self._without_case_ids(engine, super()._iteration(engine, batchdata))
         case_ids = _as_list(batchdata[CASE_ID])
         if len(case_ids) != 1:
             raise ValueError(f"batch holds {len(case_ids)} cases, expected 1: set the loader's batch_size to 1")
@@ -150,6 +150,12 @@ class CaseEvaluator(SupervisedEvaluator):
             return self._hand_over(engine, case_id, seconds)
         self._note(engine, CaseResult(case_id, OK, "", seconds))
         return output
+
+    def _without_case_ids(self, engine: Any, output: Any) -> Any:
+        if self.num_writers:  # then MONAI's engine has no postprocessing
+            pairs = zip(engine.state.batch, output, strict=True)
+            engine.state.output = [_postprocessed(*pair, self._postprocessing)[0] for pair in pairs]
+        return engine.state.output
 
     def _hand_over(self, engine: Any, case_id: str, seconds: float) -> list[dict]:
         """Let a writer do the rest of a case; wait for earlier ones until each writer has one at most."""

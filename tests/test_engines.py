@@ -162,14 +162,15 @@ def test_two_cases_in_a_batch_are_a_mistake_of_the_configuration() -> None:
         evaluator([], loader=DataLoader(dataset, batch_size=2)).run()
 
 
-def test_without_case_ids_it_is_a_supervised_evaluator() -> None:
+@pytest.mark.parametrize("num_writers", [0, 1])
+def test_without_case_ids_it_is_a_supervised_evaluator(num_writers: int) -> None:
     good = DataLoader(Dataset([{"image": torch.ones(1, 2, 2, 2)}] * 2), batch_size=2)
-    engine = evaluator([], loader=good)
+    engine = evaluator([], loader=good, num_writers=num_writers)
     engine.run()
     assert [float(output["pred"].max()) for output in engine.state.output] == [3, 3]
     bad = DataLoader(Dataset([{"image": -torch.ones(1, 2, 2, 2)}]), batch_size=1)
     with pytest.raises(torch.OutOfMemoryError):
-        evaluator([], loader=bad).run()
+        evaluator([], loader=bad, num_writers=num_writers).run()
 
 
 def test_seconds_hold_the_loading_in_a_worker(tmp_path: Path) -> None:
